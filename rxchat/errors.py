@@ -1,0 +1,286 @@
+"""What can go wrong, as a tree.
+
+    ChatError
+    ├── UsageError            the call is wrong; nothing was sent        (ValueError)
+    │   ├── UnknownOption       an option that this provider does not have
+    │   ├── UnknownModel        a model that this provider does not know
+    │   ├── InvalidPrompt       a prompt that cannot be read or sent
+    │   └── LoopError           an event loop is missing, or one too many (RuntimeError)
+    ├── TransportError        the connection failed                      (ConnectionError) ↻
+    │   ├── ConnectFailed       it was never made                                           ↻
+    │   ├── ConnectionLost      it broke before the answer                                  ↻
+    │   └── Deadline            it was silent for too long               (TimeoutError)    ↻
+    ├── BadAnswer             bytes came, but not an answer
+    │   ├── Truncated           the answer ended before its end                             ↻
+    │   ├── EmptyAnswer         the answer ended before it began                            ↻
+    │   ├── Garbled             the bytes are not what the protocol says
+    │   └── NotAnAnswer         a web page or the like instead of an answer
+    ├── ServiceError          the service said no
+    │   ├── BadRequest          400, 413, 422: the request is wrong
+    │   ├── Unauthorized        401, 403: the key is missing, wrong or not enough
+    │   ├── NotFound            404: no such address or model
+    │   ├── QuotaExhausted      402, or 429 with no credit left
+    │   ├── RateLimited         429: too much at once                                       ↻
+    │   ├── Overloaded          503, 529: the service is too busy                           ↻
+    │   ├── ServerError         other 5xx, 408, 409, 425: the service failed                ↻
+    │   ├── Redirected          3xx: the service moved; the request was not repeated there
+    │   └── Blocked             a bot check or firewall stands before the service
+    ├── AllFailed             every source failed                        (ExceptionGroup)
+    ├── EmptyStream           awaited, but the stream had nothing        (LookupError)
+    ├── Aborted               the stream was cancelled from outside
+    └── CallbackFailed        a function of yours raised inside the stream
+
+↻ marks what `ops.retry` tries again. Every error may carry facts: `provider`, `status`, `code`,
+`request_id`, `retry_after` (seconds) and `content_emitted` (whether some of the answer had
+already been heard).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar, Self
+
+__all__ = [
+    "Aborted",
+    "AllFailed",
+    "BadAnswer",
+    "BadRequest",
+    "Blocked",
+    "CallbackFailed",
+    "ChatError",
+    "ConnectFailed",
+    "ConnectionLost",
+    "Deadline",
+    "EmptyAnswer",
+    "EmptyStream",
+    "Garbled",
+    "InvalidPrompt",
+    "LoopError",
+    "NotAnAnswer",
+    "NotFound",
+    "Overloaded",
+    "QuotaExhausted",
+    "RateLimited",
+    "Redirected",
+    "ServerError",
+    "ServiceError",
+    "TransportError",
+    "Truncated",
+    "Unauthorized",
+    "UnknownModel",
+    "UnknownOption",
+    "UsageError",
+    "is_fatal",
+    "is_retryable",
+]
+
+
+class ChatError(Exception):
+    """The root of everything that rxchat raises."""
+
+    retryable: bool = False
+    provider: str | None = None
+    status: int | None = None
+    code: str | None = None
+    request_id: str | None = None
+    retry_after: float | None = None
+    content_emitted: bool = False
+
+    FACTS: ClassVar = (
+        "provider",
+        "status",
+        "code",
+        "request_id",
+        "retry_after",
+        "content_emitted",
+        "retryable",
+    )
+
+    def __init__(self, message: str, **facts: Any) -> None:
+        super().__init__(message)
+        self.about(**facts)
+
+    @property
+    def message(self) -> str:
+        """What happened, without the facts."""
+        return str(self.args[0])
+
+    def about(self, **facts: Any) -> Self:
+        """Add facts that are not known yet; the first to know a fact is right."""
+        for name, value in facts.items():
+            if name not in self.FACTS:
+                raise TypeError(f"{type(self).__name__} has no fact {name!r}")
+            if value is not None and name not in self.__dict__:
+                self.__dict__[name] = value
+        return self
+
+    def __str__(self) -> str:
+        where = f"{self.provider}: " if self.provider else ""
+        notes = [
+            note
+            for known, note in (
+                (self.status, f"status {self.status}"),
+                (self.code, f"code {self.code}"),
+                (self.request_id, f"request id {self.request_id}"),
+                (self.retry_after is not None, f"retry after {self.retry_after} s"),
+                (self.content_emitted, "part of the answer had been emitted"),
+            )
+            if known
+        ]
+        return f"{where}{self.message}" + (f" ({'; '.join(notes)})" if notes else "")
+
+
+class UsageError(ChatError, ValueError):
+    """The call is wrong; nothing was sent."""
+
+
+class UnknownOption(UsageError):
+    """An option that this provider does not have."""
+
+
+class UnknownModel(UsageError):
+    """A model that this provider does not know."""
+
+
+class InvalidPrompt(UsageError):
+    """A prompt that cannot be read or sent."""
+
+
+class LoopError(UsageError, RuntimeError):
+    """An event loop is missing, or there is one where there must be none."""
+
+
+class TransportError(ChatError, ConnectionError):
+    """The connection failed."""
+
+    retryable = True
+
+
+class ConnectFailed(TransportError):
+    """No connection could be made."""
+
+
+class ConnectionLost(TransportError):
+    """The connection broke before an answer came, or its session was closed."""
+
+
+class Deadline(TransportError, TimeoutError):
+    """The service was silent for too long; `phase` says in what."""
+
+    phase = "silence"
+
+    def __init__(self, message: str, *, phase: str = "silence", **facts: Any) -> None:
+        super().__init__(message, **facts)
+        self.phase = phase
+
+
+class BadAnswer(ChatError):
+    """Bytes came, but not an answer."""
+
+
+class Truncated(BadAnswer):
+    """The answer ended before its protocol's end."""
+
+    retryable = True
+
+
+class EmptyAnswer(BadAnswer):
+    """The answer ended before it began."""
+
+    retryable = True
+
+
+class Garbled(BadAnswer):
+    """The bytes are not what the protocol says."""
+
+
+class NotAnAnswer(BadAnswer):
+    """A web page or the like came instead of an answer."""
+
+
+class ServiceError(ChatError):
+    """The service said no."""
+
+
+class BadRequest(ServiceError):
+    """The service finds the request wrong."""
+
+
+class Unauthorized(ServiceError):
+    """The key is missing, wrong, or not enough."""
+
+
+class NotFound(ServiceError):
+    """There is no such address or model."""
+
+
+class QuotaExhausted(ServiceError):
+    """There is no credit left: waiting does not help."""
+
+
+class RateLimited(ServiceError):
+    """Too much at once."""
+
+    retryable = True
+
+
+class Overloaded(ServiceError):
+    """The service is too busy."""
+
+    retryable = True
+
+
+class ServerError(ServiceError):
+    """The service failed."""
+
+    retryable = True
+
+
+class Redirected(ServiceError):
+    """The service answers from another address; the request was not repeated there."""
+
+
+class Blocked(ServiceError):
+    """A bot check or firewall stands before the service."""
+
+
+class AllFailed(ChatError, ExceptionGroup[Exception]):
+    """Every source failed; `.exceptions` has each failure, in the order of the sources."""
+
+    def __new__(cls, message: str, exceptions: Sequence[Exception], **facts: Any) -> Self:
+        return super().__new__(cls, message, exceptions)
+
+    def __init__(self, message: str, exceptions: Sequence[Exception], **facts: Any) -> None:
+        super().__init__(message, **facts)
+        self.about(retryable=any(map(is_retryable, exceptions)))
+
+    def derive(self, excs: Sequence[Exception], /) -> AllFailed:  # type: ignore[override]
+        """Keep the type when the group is split by `except*`."""
+        return AllFailed(self.message, excs)
+
+    def __str__(self) -> str:
+        return f"{self.message}: " + "; ".join(f"{type(e).__name__}: {e}" for e in self.exceptions)
+
+
+class EmptyStream(ChatError, LookupError):
+    """The stream was awaited and had nothing to give."""
+
+
+class Aborted(ChatError):
+    """The stream was cancelled from outside, as at the end of the event loop."""
+
+
+class CallbackFailed(ChatError):
+    """A function of yours raised inside the stream; the cause says what."""
+
+
+def is_fatal(error: BaseException) -> bool:
+    """Tell whether no other attempt may follow: ours to report, not the service's failure."""
+    return isinstance(error, Aborted | CallbackFailed | UsageError) or not isinstance(
+        error, Exception
+    )
+
+
+def is_retryable(error: BaseException) -> bool:
+    """Tell whether the same request may well succeed if it is sent again."""
+    return error.retryable if isinstance(error, ChatError) else isinstance(error, OSError)

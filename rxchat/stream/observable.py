@@ -1,0 +1,255 @@
+"""A `Stream`: a reactivex Observable that belongs to the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Generator
+from typing import Any, Generic, TypeAlias, TypeVar, cast, overload
+
+from reactivex import Observable, abc
+from reactivex.abc import DisposableBase
+from reactivex.disposable import SingleAssignmentDisposable
+
+from rxchat.errors import Aborted, EmptyStream, LoopError
+from rxchat.stream.cursor import Cursor
+from rxchat.stream.pump import Pump
+from rxchat.stream.scope import Scope
+
+__all__ = ["Op", "Stream", "Subscription", "source", "wrap"]
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+A = TypeVar("A")
+B = TypeVar("B")
+C = TypeVar("C")
+D = TypeVar("D")
+E = TypeVar("E")
+F = TypeVar("F")
+
+Op: TypeAlias = Callable[[Observable[A]], Observable[B]]  # what goes into `.pipe(...)`
+
+
+class Stream(Observable[T_co]):
+    """A cold reactivex Observable for `async for`, `await` and `subscribe` on the running loop.
+
+    Every subscription runs the source anew; for a provider's stream, one subscription is one
+    request. `await stream` gives its last item.
+    """
+
+    name = "stream"
+
+    @overload  # type: ignore[override]  # reactivex gives a plain disposable at the root, too
+    def subscribe(
+        self,
+        on_next: abc.ObserverBase[T_co] | abc.OnNext[T_co] | None = None,
+        on_error: abc.OnError | None = None,
+        on_completed: abc.OnCompleted | None = None,
+    ) -> Subscription: ...
+
+    @overload
+    def subscribe(
+        self,
+        on_next: abc.ObserverBase[T_co] | abc.OnNext[T_co] | None = None,
+        on_error: abc.OnError | None = None,
+        on_completed: abc.OnCompleted | None = None,
+        *,
+        scheduler: abc.SchedulerBase | None,
+    ) -> DisposableBase: ...
+
+    def subscribe(
+        self,
+        on_next: Any = None,
+        on_error: abc.OnError | None = None,
+        on_completed: abc.OnCompleted | None = None,
+        *,
+        scheduler: abc.SchedulerBase | None = None,
+    ) -> DisposableBase:
+        """Start the stream on the running loop; dispose of what you get to hang up."""
+        if scheduler is not None:  # an operator subscribes to its source
+            return super().subscribe(on_next, on_error, on_completed, scheduler=scheduler)
+        if hasattr(on_next, "on_next"):
+            observer = on_next
+            on_next, on_error = observer.on_next, observer.on_error
+            on_completed = observer.on_completed
+        scope = Scope()
+        root = _Root[T_co](on_next, on_error, on_completed, scope, self.name)
+        root.inner.disposable = super().subscribe(
+            root.on_next, root.on_error, root.on_completed, scheduler=scope
+        )
+        return Subscription(root.inner, scope)
+
+    # fmt: off
+    @overload  # type: ignore[override]  # what the base pipes to anything, this pipes to a Stream
+    def pipe(self) -> Stream[T_co]: ...
+    @overload
+    def pipe(self, a: Op[T_co, A], /) -> Stream[A]: ...
+    @overload
+    def pipe(self, a: Op[T_co, A], b: Op[A, B], /) -> Stream[B]: ...
+    @overload
+    def pipe(self, a: Op[T_co, A], b: Op[A, B], c: Op[B, C], /) -> Stream[C]: ...
+    @overload
+    def pipe(self, a: Op[T_co, A], b: Op[A, B], c: Op[B, C], d: Op[C, D], /) -> Stream[D]: ...
+    @overload
+    def pipe(self, a: Op[T_co, A], b: Op[A, B], c: Op[B, C], d: Op[C, D], e: Op[D, E], /) -> Stream[E]: ...
+    @overload
+    def pipe(self, a: Op[T_co, A], b: Op[A, B], c: Op[B, C], d: Op[C, D], e: Op[D, E], f: Op[E, F], /) -> Stream[F]: ...
+    @overload
+    def pipe(self, *operators: Callable[[Any], Any]) -> Any: ...
+    # fmt: on
+
+    def pipe(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, *operators: Callable[[Any], Any]
+    ) -> Any:
+        """Compose operators, left to right; the result is a `Stream` again."""
+        return wrap(super().pipe(*operators), self.name)
+
+    def __add__(self, other: Observable[Any]) -> Stream[Any]:
+        return wrap(super().__add__(other), self.name)
+
+    __iadd__ = __add__
+
+    def __getitem__(self, key: slice | int) -> Stream[T_co]:
+        return wrap(super().__getitem__(key), self.name)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name!r}: cold, one run per subscription>"
+
+    def __aiter__(self) -> Cursor[T_co]:
+        return Cursor(self)
+
+    def open(self, *, high: int = 64) -> Cursor[T_co]:
+        """Iterate in an `async with` that also waits until the socket is closed.
+
+        The socket is paused while `high` items wait to be taken.
+        """
+        return Cursor(self, high)
+
+    def __await__(self) -> Generator[Any, None, T_co]:
+        return self._last().__await__()
+
+    def run(self) -> T_co:  # type: ignore[override]  # the loop is the only scheduler here
+        """Give the last item to a plain script that has no event loop."""
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return asyncio.run(self._last())
+        raise LoopError(
+            "run() is for scripts without an event loop, and one is running in this thread: "
+            "write `await stream` or `async for item in stream`"
+        )
+
+    async def _last(self) -> T_co:
+        nothing = object()
+        last: object = nothing
+        async with self.open() as items:
+            async for item in items:
+                last = item
+        if last is nothing:
+            raise EmptyStream(f"stream {self.name!r} ended without an item to await")
+        return cast(T_co, last)
+
+
+def source(run: Callable[[Pump[T]], Awaitable[None]], name: str | None = None) -> Stream[T]:
+    """A stream from an async function, which is called once per subscription.
+
+    >>> async def count(pump):
+    ...     for number in range(3):
+    ...         await pump.send(number)
+    >>> source(count).run()
+    2
+    """
+    title = name or str(getattr(run, "__name__", "source"))
+
+    def subscribe(
+        observer: abc.ObserverBase[T], scheduler: abc.SchedulerBase | None = None
+    ) -> DisposableBase:
+        return Pump(run, observer, Scope.of(scheduler), title)
+
+    return _named(Stream(subscribe), title)
+
+
+@overload
+def wrap(observable: Observable[T], name: str = "stream") -> Stream[T]: ...
+@overload
+def wrap(observable: A, name: str = "stream") -> A: ...
+def wrap(observable: Any, name: str = "stream") -> Any:
+    """Make a plain Observable a `Stream`; anything else stays what it is.
+
+    Observables with methods of their own, as the connectable and the grouped ones, keep them.
+    """
+    if type(observable) is not Observable:
+        return observable
+    # The same subscribe function, not one around it: that saves a hop per item.
+    return _named(Stream(observable._subscribe), name)  # pyright: ignore
+
+
+def _named(stream: Stream[T], name: str) -> Stream[T]:
+    stream.name = name
+    return stream
+
+
+class Subscription(DisposableBase):
+    """What `subscribe` gives: `dispose()` hangs up, `wait_closed()` knows that it is done."""
+
+    __slots__ = ("_inner", "_scope")
+
+    def __init__(self, inner: DisposableBase, scope: Scope) -> None:
+        self._inner = inner
+        self._scope = scope
+
+    def dispose(self) -> None:
+        self._inner.dispose()
+
+    async def wait_closed(self) -> None:
+        """Return when no task and no socket of this subscription is left."""
+        await self._scope.drained()
+
+
+def _ignore(item: object) -> None:
+    """The consumer who only wants the stream to run."""
+
+
+class _Root(Generic[T]):
+    """The last observer: a bug in the consumer ends here and never travels upstream."""
+
+    __slots__ = ("_name", "_on_completed", "_on_error", "_on_next", "_scope", "inner")
+
+    def __init__(
+        self,
+        on_next: Callable[[T], object] | None,
+        on_error: Callable[[Exception], object] | None,
+        on_completed: Callable[[], object] | None,
+        scope: Scope,
+        name: str,
+    ) -> None:
+        self._on_next: Callable[[T], object] = on_next or _ignore
+        self._on_error = on_error
+        self._on_completed = on_completed or (lambda: None)
+        self._scope = scope
+        self._name = name
+        self.inner = SingleAssignmentDisposable()
+
+    def on_next(self, item: T) -> None:
+        try:
+            self._on_next(item)
+        except Exception as bug:
+            self._consumer_raised(bug)
+
+    def on_error(self, error: Exception) -> None:
+        if self._on_error is not None:
+            try:
+                self._on_error(error)
+            except Exception as bug:
+                self._consumer_raised(bug)
+        elif not isinstance(error, Aborted):  # at the end of the loop, silence is right
+            self._scope.report(f"unhandled error in stream {self._name!r}", error)
+
+    def on_completed(self) -> None:
+        try:
+            self._on_completed()
+        except Exception as bug:
+            self._consumer_raised(bug)
+
+    def _consumer_raised(self, bug: Exception) -> None:
+        self.inner.dispose()
+        self._scope.report(f"a consumer of stream {self._name!r} raised; it was disposed of", bug)

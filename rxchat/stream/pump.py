@@ -1,0 +1,104 @@
+"""One running source: a task that emits, closes its socket at once, and waits for demand."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Generic, TypeVar
+
+from reactivex import abc
+from reactivex.abc import DisposableBase
+
+from rxchat.errors import Aborted, CallbackFailed
+from rxchat.stream.scope import Gate, Scope
+
+__all__ = ["Pump"]
+
+T = TypeVar("T")
+
+_log = logging.getLogger("rxchat")
+
+
+class Pump(DisposableBase, Generic[T]):
+    """One running source: the hand that a source function emits with."""
+
+    __slots__ = ("_hang_up", "_observer", "_on_next", "disposed", "scope", "task")
+
+    def __init__(
+        self,
+        run: Callable[[Pump[T]], Awaitable[None]],
+        observer: abc.ObserverBase[T],
+        scope: Scope,
+        name: str,
+    ) -> None:
+        self.scope = scope
+        self.disposed = False
+        self._observer = observer
+        self._on_next = observer.on_next
+        self._hang_up: Callable[[], bool | None] | None = None
+        self.task = scope.loop.create_task(self._run(run), name=f"rxchat: {name}")
+        scope.pumps.add(self)  # the loop holds its tasks weakly
+        self.task.add_done_callback(lambda _: scope.pumps.discard(self))
+
+    @property
+    def gate(self) -> Gate:
+        return self.scope.gate
+
+    def emit(self, item: T) -> None:
+        """Hand an item to the subscriber, at once."""
+        if self.disposed:
+            return
+        try:
+            self._on_next(item)
+        except Exception as error:
+            # Not the source's failure: a retry must not pay for the request again.
+            failure = CallbackFailed(f"a callback raised {type(error).__name__}: {error}")
+            failure.__cause__ = error
+            self._observer.on_error(failure)
+            self.dispose()
+
+    async def send(self, item: T) -> None:
+        """Hand an item to the subscriber, and wait while it is slow."""
+        self.emit(item)
+        if self.gate.paused:
+            await self.gate.wait()
+
+    def closing(self, hang_up: Callable[[], bool | None]) -> None:
+        """Say how to close the socket, in no time, when the subscriber leaves.
+
+        The source is cancelled then, unless `hang_up` returns True: it winds up by itself.
+        """
+        self._hang_up = hang_up
+
+    def dispose(self) -> None:
+        if self.disposed:
+            return
+        self.disposed = True
+        if self._hang_up is None or not self._hang_up():
+            self.task.cancel()
+
+    async def _run(self, run: Callable[[Pump[T]], Awaitable[None]]) -> None:
+        try:
+            await run(self)
+        except asyncio.CancelledError:
+            self._end(Aborted("the stream was cancelled from outside"))
+            raise
+        except Exception as error:
+            self._end(error)
+        else:
+            self._end(None)
+
+    def _end(self, error: Exception | None) -> None:
+        if self.disposed:
+            if error is not None and not isinstance(error, Aborted):
+                _log.debug("dropped after the subscriber had left: %r", error)
+            return
+        self.disposed = True
+        try:
+            if error is None:
+                self._observer.on_completed()
+            else:
+                self._observer.on_error(error)
+        except Exception as bug:
+            self.scope.report(f"a callback of {self.task.get_name()!r} raised", bug)

@@ -1,0 +1,123 @@
+"""What one subscription knows, carried upstream in the place of a scheduler."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from reactivex import abc
+from reactivex.scheduler.eventloop import AsyncIOScheduler
+
+from rxchat.errors import LoopError
+
+if TYPE_CHECKING:
+    from rxchat.stream.pump import Pump
+
+__all__ = ["Call", "Gate", "Scope"]
+
+_EPOCH = datetime.fromtimestamp(0, tz=UTC)
+
+
+class Gate:
+    """The consumer's demand: open unless somebody downstream has paused it."""
+
+    __slots__ = ("_pauses", "_waiters")
+
+    def __init__(self) -> None:
+        self._pauses = 0
+        self._waiters: list[asyncio.Future[None]] = []
+
+    @property
+    def paused(self) -> bool:
+        return self._pauses > 0
+
+    def pause(self) -> None:
+        """Close the gate; every pause wants its own `resume`."""
+        self._pauses += 1
+
+    def resume(self) -> None:
+        """Take one pause back, and let the pumps go on if it was the last."""
+        self._pauses -= 1
+        if not self._pauses:
+            waiters, self._waiters = self._waiters, []
+            for waiter in waiters:
+                if not waiter.done():
+                    waiter.set_result(None)
+
+    async def wait(self) -> None:
+        """Return as soon as the gate is open."""
+        while self._pauses:
+            waiter = asyncio.get_running_loop().create_future()
+            self._waiters.append(waiter)
+            await waiter
+
+
+class Call:
+    """The facts of one request, written by whoever learns them first, read by errors."""
+
+    __slots__ = ("content_emitted", "name", "over", "request_id", "status")
+
+    def __init__(self, name: str | None = None) -> None:
+        self.name = name
+        self.status: int | None = None
+        self.request_id: str | None = None
+        self.content_emitted = False
+        self.over = False  # the protocol has said its last word; bytes may still follow
+
+    def facts(self) -> dict[str, Any]:
+        return {
+            "provider": self.name,
+            "status": self.status,
+            "request_id": self.request_id,
+            "content_emitted": self.content_emitted or None,
+        }
+
+
+class Scope(AsyncIOScheduler):
+    """What one subscription knows, handed upstream in the place of a scheduler."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
+        super().__init__(loop or _running_loop())
+        self.gate = Gate()
+        self.pumps: set[Pump[Any]] = set()
+        self.call = Call()
+
+    @classmethod
+    def of(cls, scheduler: abc.SchedulerBase | None) -> Scope:
+        """The scope that a subscription came with, or a new one."""
+        return scheduler if isinstance(scheduler, Scope) else cls()
+
+    def for_call(self, call: Call) -> Scope:
+        """The same subscription, seen by one of its requests."""
+        scope = Scope(self.loop)
+        scope.gate, scope.pumps, scope.call = self.gate, self.pumps, call
+        return scope
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        return self._loop
+
+    @property
+    def now(self) -> datetime:
+        """The loop's clock: timers run on it, so a virtual clock drives both alike."""
+        return _EPOCH + timedelta(seconds=self._loop.time())
+
+    def report(self, message: str, error: BaseException) -> None:
+        """Tell the loop's exception handler what nobody else can be told."""
+        self._loop.call_exception_handler({"message": message, "exception": error})
+
+    async def drained(self) -> None:
+        """Return when every pump has ended and closed its socket."""
+        while tasks := {pump.task for pump in self.pumps} - {asyncio.current_task()}:
+            await asyncio.wait(tasks)
+
+
+def _running_loop() -> asyncio.AbstractEventLoop:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        raise LoopError(
+            "a stream needs a running event loop: subscribe inside `async def`, "
+            "or call `stream.run()` from a plain script"
+        ) from None
