@@ -1,0 +1,123 @@
+"""When a source fails before the first content: try again, or try another."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from reactivex import Observable, abc
+from reactivex.abc import DisposableBase
+from reactivex.disposable import SerialDisposable
+
+from rxchat.errors import AllFailed, ChatError, UsageError, is_fatal, is_retryable
+from rxchat.operators.commit import Attempt
+from rxchat.stream import Op, Scope, Stream, wrap
+
+__all__ = ["exponential", "fallback", "fallback_to", "retry"]
+
+T = TypeVar("T")
+
+
+def exponential(base: float = 0.5, most: float = 8.0) -> Callable[[int], float]:
+    """Seconds before the n-th retry: at random up to a cap that doubles each time (full jitter)."""
+    return lambda retries: random.uniform(0, min(most, base * 2 ** (retries - 1)))  # noqa: S311
+
+
+def retry(
+    attempts: int = 3,
+    *,
+    when: Callable[[Exception], bool] = is_retryable,
+    backoff: Callable[[int], float] | None = None,
+    max_wait: float = 60.0,
+) -> Op[T, T]:
+    """Try up to `attempts` times in all, but never again after the first content.
+
+    `when` tells which errors are worth it; `backoff` gives the seconds before each retry, unless
+    the error itself says how long to wait. An error that asks for more than `max_wait` seconds
+    is passed on at once.
+    """
+    if attempts < 1:
+        raise UsageError(f"retry(attempts) counts all attempts: at least 1, not {attempts}")
+    pause = backoff or exponential()
+
+    def op(source: Observable[T]) -> Observable[T]:
+        def subscribe(
+            observer: abc.ObserverBase[T], scheduler: abc.SchedulerBase | None = None
+        ) -> DisposableBase:
+            scope = Scope.of(scheduler)
+            current = SerialDisposable()
+
+            def attempt(number: int) -> None:
+                def failed(error: Exception) -> None:
+                    wait = error.retry_after if isinstance(error, ChatError) else None
+                    if is_fatal(error) or number == attempts or not when(error):
+                        observer.on_error(error)
+                    elif wait is not None and wait > max_wait:
+                        error.add_note(f"not tried again: {wait} s is more than {max_wait=} s")
+                        observer.on_error(error)
+                    else:
+                        seconds = pause(number) if wait is None else wait
+                        current.disposable = scope.schedule_relative(
+                            seconds, lambda scheduler, state: attempt(number + 1)
+                        )
+
+                current.disposable = this = Attempt(observer, failed=failed)
+                this.start(source, scope)
+
+            attempt(1)
+            return current
+
+        return Observable(subscribe)
+
+    return op
+
+
+def fallback(
+    *streams: Observable[T], when: Callable[[Exception], bool] = lambda error: True
+) -> Stream[T]:
+    """The first stream that speaks: when one fails before its first content, the next is tried.
+
+    If all fail, `AllFailed` has every error. `when` tells which errors move on to the next.
+    """
+    if not streams:
+        raise UsageError("fallback() needs at least one stream")
+
+    def subscribe(
+        observer: abc.ObserverBase[T], scheduler: abc.SchedulerBase | None = None
+    ) -> DisposableBase:
+        scope = Scope.of(scheduler)
+        current = SerialDisposable()
+        errors: list[Exception] = []
+
+        def attempt(place: int) -> None:
+            def failed(error: Exception) -> None:
+                errors.append(error)
+                if is_fatal(error) or not when(error):
+                    observer.on_error(_after(errors))
+                elif place + 1 == len(streams):
+                    observer.on_error(AllFailed("all streams failed", errors))
+                else:
+                    attempt(place + 1)
+
+            current.disposable = this = Attempt(observer, failed=failed)
+            this.start(streams[place], scope)
+
+        attempt(0)
+        return current
+
+    return wrap(Observable(subscribe), "fallback")
+
+
+def _after(errors: Sequence[Exception]) -> Exception:
+    """The last error, which remembers those before it."""
+    for earlier in errors[:-1]:
+        errors[-1].add_note(f"before it: {type(earlier).__name__}: {earlier}")
+    return errors[-1]
+
+
+def fallback_to(
+    *others: Observable[Any], when: Callable[[Exception], bool] = lambda error: True
+) -> Op[T, T]:
+    """`fallback` as an operator: `stream.pipe(ops.fallback(other))`."""
+    return lambda source: fallback(source, *others, when=when)

@@ -1,0 +1,284 @@
+"""From request to words: sign, send, decode, events, text.
+
+    of(request) ─ sign ─ send ─ decode ─ events ─ text
+       Request   Request  bytes  frames   Event    str
+
+Each step works alone. A provider fuses `decode` and `events` into `answer`, which is the same
+code without an item per frame in between.
+
+Strategy. What a read brings is decoded into one batch first and emitted then, item by item: so
+an error in the middle of a read loses nothing that came before it, and an exception from
+downstream is never taken for a fault of the bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, Generic, Protocol, TypeVar
+
+from reactivex import Observable, abc
+from reactivex import operators as rx
+from reactivex.abc import DisposableBase
+from reactivex.disposable import CompositeDisposable, SingleAssignmentDisposable
+
+from rxchat.errors import ChatError, Garbled, Truncated, UsageError
+from rxchat.events import Event, Finish, Text, is_content
+from rxchat.framing import Decoder, FramingError
+from rxchat.request import Request
+from rxchat.signing import Signature
+from rxchat.stream import Call, Op, Scope
+from rxchat.transport import exchange
+
+__all__ = ["answer", "decode", "events", "send", "sign", "text"]
+
+F = TypeVar("F")
+In = TypeVar("In", contravariant=True)
+Out = TypeVar("Out")
+
+
+def sign(signature: Signature) -> Op[Request, Request]:
+    """Sign each request, anew for every subscription."""
+    return rx.map(signature)
+
+
+def send() -> Op[Request, bytes]:
+    """Send the request and give the body as it comes: one request per subscription."""
+
+    def op(requests: Observable[Request]) -> Observable[bytes]:
+        def subscribe(
+            observer: abc.ObserverBase[bytes], scheduler: abc.SchedulerBase | None = None
+        ) -> DisposableBase:
+            scope = Scope.of(scheduler)
+            body = SingleAssignmentDisposable()
+            sent = False
+
+            def on_next(request: Request) -> None:
+                nonlocal sent
+                if sent:
+                    observer.on_error(UsageError(_ONE_REQUEST))
+                    return
+                sent = True
+                body.disposable = exchange(request).subscribe(
+                    observer.on_next, observer.on_error, observer.on_completed, scheduler=scope
+                )
+
+            def on_completed() -> None:
+                if not sent:
+                    observer.on_completed()
+
+            upstream = requests.subscribe(on_next, observer.on_error, on_completed, scheduler=scope)
+            return CompositeDisposable(upstream, body)
+
+        return Observable(subscribe)
+
+    return op
+
+
+_ONE_REQUEST = (
+    "send() carries one request, so that one stream is one answer; for several, pipe "
+    "ops.flat_map(...) with a function that makes a stream of each"
+)
+
+
+def decode(decoder: Callable[[], Decoder[bytes, F]]) -> Op[bytes, F]:
+    """Cut bytes into frames: `decoder` is a class of `rxchat.framing` or makes a decoder."""
+    return _stage(lambda call: _Decoding(decoder()))
+
+
+def events(mapping: Callable[[], Decoder[F, Event]], name: str | None = None) -> Op[F, Event]:
+    """Read frames as events; `name` is who speaks, for errors.
+
+    The mapping has the last word: when it gives `Finish`, the answer is over. If the frames end
+    and it does not, the answer was cut, and that is an error.
+    """
+    return _stage(lambda call: _Mapping(mapping(), call), name or "")
+
+
+def answer(
+    decoder: Callable[[], Decoder[bytes, F]],
+    mapping: Callable[[], Decoder[F, Event]],
+    name: str | None = None,
+) -> Op[bytes, Event]:
+    """`decode` and `events` in one step."""
+
+    def stage(call: Call) -> _Stage[bytes, Event]:
+        return _Fused(_Decoding(decoder()), _Mapping(mapping(), call))
+
+    return _stage(stage, name or "")
+
+
+def text() -> Op[Event, str]:
+    """Keep the text of the answer.
+
+    >>> from rxchat import of
+    >>> of(Text("Hel"), Text("lo"), Finish()).pipe(text(), rx.to_list()).run()
+    ['Hel', 'lo']
+    """
+
+    def op(source: Observable[Event]) -> Observable[str]:
+        def subscribe(
+            observer: abc.ObserverBase[str], scheduler: abc.SchedulerBase | None = None
+        ) -> DisposableBase:
+            emit = observer.on_next
+
+            def on_next(event: Event) -> None:
+                if type(event) is Text:
+                    emit(event.text)
+
+            return source.subscribe(
+                on_next, observer.on_error, observer.on_completed, scheduler=scheduler
+            )
+
+        return Observable(subscribe)
+
+    return op
+
+
+# How a step is run ------------------------------------------------------------------------------
+
+
+class _Stage(Protocol[In, Out]):
+    """Appends what an input brings to a batch, and gives the failure, if there is one."""
+
+    @property
+    def finished(self) -> bool: ...
+    def feed(self, item: In, batch: list[Out]) -> Exception | None: ...
+    def close(self, batch: list[Out]) -> Exception | None: ...
+
+
+class _Decoding(Generic[F]):
+    """Bytes to frames: what a decoder finds wrong becomes an error of ours."""
+
+    finished = False
+
+    def __init__(self, decoder: Decoder[bytes, F]) -> None:
+        self._decoder = decoder
+
+    def feed(self, item: bytes, batch: list[F]) -> Exception | None:
+        return self._collect(lambda: self._decoder.feed(item), batch)
+
+    def close(self, batch: list[F]) -> Exception | None:
+        return self._collect(self._decoder.close, batch)
+
+    def _collect(self, frames: Callable[[], Iterable[F]], batch: list[F]) -> Exception | None:
+        try:
+            batch += frames()
+        except FramingError as error:
+            batch += error.before
+            kind = Truncated if error.kind == "truncated" else Garbled
+            return kind(f"{error}: {error.excerpt!r}")
+        except Exception as error:
+            return error
+        return None
+
+
+class _Mapping(Generic[F]):
+    """Frames to events, up to the one that ends the answer."""
+
+    def __init__(self, mapping: Decoder[F, Event], call: Call) -> None:
+        self._feed = mapping.feed
+        self._close = mapping.close
+        self._call = call
+        self.finished = False
+
+    def feed(self, item: F, batch: list[Event]) -> Exception | None:
+        return self.feed_all((item,), batch)
+
+    def feed_all(self, frames: Iterable[F], batch: list[Event]) -> Exception | None:
+        feed = self._feed
+        try:
+            for frame in frames:
+                batch += feed(frame)
+                if batch and type(batch[-1]) is Finish:
+                    self.finished = True
+                    break
+        except Exception as error:
+            return self._noted(batch, error)
+        return self._noted(batch)
+
+    def close(self, batch: list[Event]) -> Exception | None:
+        try:
+            batch += self._close()
+        except Exception as error:
+            return self._noted(batch, error)
+        self.finished = bool(batch) and type(batch[-1]) is Finish
+        if not self.finished:
+            return self._noted(batch, Truncated("the answer ended before its end"))
+        return self._noted(batch)
+
+    def _noted(self, batch: list[Event], error: Exception | None = None) -> Exception | None:
+        call = self._call
+        if not call.content_emitted:
+            call.content_emitted = any(map(is_content, batch))
+        call.over = self.finished
+        return error
+
+
+class _Fused(Generic[F]):
+    """Bytes to events, without an item per frame in between."""
+
+    def __init__(self, decoding: _Decoding[F], mapping: _Mapping[F]) -> None:
+        self._decoding = decoding
+        self._mapping = mapping
+
+    @property
+    def finished(self) -> bool:
+        return self._mapping.finished
+
+    def feed(self, item: bytes, batch: list[Event]) -> Exception | None:
+        frames: list[F] = []
+        garbled = self._decoding.feed(item, frames)
+        return self._mapping.feed_all(frames, batch) or self._unless_finished(garbled)
+
+    def close(self, batch: list[Event]) -> Exception | None:
+        frames: list[F] = []
+        garbled = self._decoding.close(frames)
+        failure = self._mapping.feed_all(frames, batch) or self._unless_finished(garbled)
+        return failure if failure or self.finished else self._mapping.close(batch)
+
+    def _unless_finished(self, garbled: Exception | None) -> Exception | None:
+        return None if self.finished else garbled  # what follows the end is not the answer
+
+
+def _stage(make: Callable[[Call], Any], name: str | None = None) -> Op[Any, Any]:
+    """An operator of a stage; with a `name`, even an empty one, it is a call of its own."""
+
+    def op(source: Observable[Any]) -> Observable[Any]:
+        def subscribe(
+            observer: abc.ObserverBase[Any], scheduler: abc.SchedulerBase | None = None
+        ) -> DisposableBase:
+            scope = Scope.of(scheduler)
+            if name is not None:
+                scope = scope.for_call(Call(name or None))
+            call = scope.call
+            stage: _Stage[Any, Any] = make(call)
+            emit = observer.on_next
+
+            def deliver(batch: list[Any], failure: Exception | None, ended: bool) -> None:
+                for item in batch:
+                    emit(item)
+                if failure is not None:
+                    on_error(failure)
+                elif ended:
+                    observer.on_completed()
+
+            def on_next(item: Any) -> None:
+                batch: list[Any] = []
+                failure = stage.feed(item, batch)
+                deliver(batch, failure, stage.finished)
+
+            def on_error(error: Exception) -> None:
+                if isinstance(error, ChatError):
+                    error.about(**call.facts())
+                observer.on_error(error)
+
+            def on_completed() -> None:
+                batch: list[Any] = []
+                failure = stage.close(batch)
+                deliver(batch, failure, ended=True)
+
+            return source.subscribe(on_next, on_error, on_completed, scheduler=scope)
+
+        return Observable(subscribe)
+
+    return op

@@ -1,0 +1,156 @@
+"""What goes on the wire, as a value."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Iterator, Mapping
+from typing import Any, Self
+from urllib.parse import urlsplit, urlunsplit
+
+import attrs
+import msgspec
+
+__all__ = ["Headers", "Request", "Route", "Timeout"]
+
+# Values of these headers are never shown.
+SECRET_HEADERS = frozenset(
+    {"authorization", "proxy-authorization", "x-api-key", "api-key", "x-goog-api-key", "cookie"}
+)
+# Media types of answers: what `Request.expects` may say.
+TEXT, NDJSON, SSE = "text/plain", "application/x-ndjson", "text/event-stream"
+
+
+class Headers(Mapping[str, str]):
+    """Header fields: a name keeps its spelling and is found in any; secrets are not shown."""
+
+    __slots__ = ("_fields",)
+
+    def __init__(self, fields: Mapping[str, str] | None = None) -> None:
+        self._fields = {name.lower(): (name, value) for name, value in (fields or {}).items()}
+        for name, value in self._fields.values():
+            if any(char in name + value for char in "\r\n\0"):
+                raise ValueError(f"header {name!r} must not contain a line break")
+
+    def __getitem__(self, name: str) -> str:
+        return self._fields[name.lower()][1]
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name, _ in self._fields.values())
+
+    def __len__(self) -> int:
+        return len(self._fields)
+
+    def __or__(self, more: Mapping[str, str]) -> Headers:
+        merged = Headers(self)
+        merged._fields |= Headers(more)._fields
+        return merged
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Headers):
+            return NotImplemented
+        return self._values() == other._values()
+
+    def __hash__(self) -> int:
+        return hash(frozenset(self._values().items()))
+
+    def __repr__(self) -> str:
+        return repr(
+            {
+                name: "***" if key in SECRET_HEADERS and value else value
+                for key, (name, value) in self._fields.items()
+            }
+        )
+
+    def _values(self) -> dict[str, str]:
+        return {key: value for key, (_, value) in self._fields.items()}
+
+
+@attrs.frozen
+class Timeout:
+    """How long to wait for the network, in seconds; None is for ever.
+
+    `connect` is for the connection alone; `silence` is the longest gap without a byte. There is
+    no limit on the whole: a long answer is a good answer.
+    """
+
+    connect: float | None = 10.0
+    silence: float | None = 300.0
+
+    def __attrs_post_init__(self) -> None:
+        for name, value in attrs.asdict(self).items():
+            if value is not None and not value > 0:
+                raise ValueError(f"{name} must be more than 0 seconds, not {value!r}")
+
+    @classmethod
+    def of(cls, value: Timeout | float | None) -> Timeout:
+        """A number of seconds stands for both."""
+        return value if isinstance(value, Timeout) else cls(value, value)
+
+
+def _without_password(url: str | None) -> str:
+    parts = urlsplit(url or "")
+    if "@" not in parts.netloc:
+        return repr(url)
+    return repr(urlunsplit(parts._replace(netloc="***@" + parts.netloc.rpartition("@")[2])))
+
+
+@attrs.frozen
+class Route:
+    """The way a request takes: none of this is seen by the service."""
+
+    proxy: str | None = attrs.field(default=None, repr=_without_password)
+    timeout: Timeout = Timeout()
+    ssl: ssl.SSLContext | None = attrs.field(default=None, repr=False)
+    session: Any = attrs.field(default=None, repr=False)  # an aiohttp.ClientSession
+
+    def __attrs_post_init__(self) -> None:
+        scheme = urlsplit(self.proxy or "").scheme
+        if self.proxy not in (None, "env") and scheme not in ("http", "https"):
+            raise ValueError(
+                f"proxy {_without_password(self.proxy)} must be an http:// or https:// address, "
+                'or "env" to take it from HTTP_PROXY, HTTPS_PROXY and NO_PROXY'
+            )
+        if not isinstance(self.ssl, ssl.SSLContext | None):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(
+                f"ssl must be an ssl.SSLContext, not {self.ssl!r}: certificates are always "
+                "verified; load your own with ssl.create_default_context(cafile=...)"
+            )
+
+
+def _size(body: bytes) -> str:
+    return f"<{len(body)} bytes>"
+
+
+@attrs.frozen
+class Request:
+    """One HTTP request, ready to be signed and sent.
+
+    `expects` is the media type of the answer; a JSON reply where text or an event stream was
+    expected is read as an error.
+    """
+
+    method: str
+    url: str
+    headers: Headers = attrs.field(factory=Headers, converter=Headers)
+    body: bytes = attrs.field(default=b"", repr=_size)
+    expects: str | None = None
+    name: str | None = None
+    route: Route = Route()
+
+    @classmethod
+    def post(cls, url: str, json: object, **fields: Any) -> Request:
+        """A POST of a JSON body."""
+        return cls("POST", url, body=msgspec.json.encode(json), **fields)
+
+    @property
+    def json(self) -> Any:
+        """The body, read as JSON."""
+        return msgspec.json.decode(self.body)
+
+    def but(self, *, json: object = None, headers: Mapping[str, str] | None = None) -> Self:
+        """The same request with another JSON body or more headers."""
+        return attrs.evolve(
+            self,
+            body=self.body if json is None else msgspec.json.encode(json),
+            headers=self.headers | (headers or {}),
+        )

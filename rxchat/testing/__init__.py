@@ -1,0 +1,42 @@
+"""Real things to test against: a local server, scripts, pictures, a virtual clock."""
+
+from typing import TYPE_CHECKING, Any
+
+from rxchat.testing.clock import DeadlockError, VirtualLoop, run_virtual
+from rxchat.testing.exchange import Exchange
+from rxchat.testing.leaks import LeakError, no_leaks
+from rxchat.testing.marbles import Cold, cold, draw
+from rxchat.testing.replies import HOLD, Reply
+from rxchat.testing.scripted import Scripted
+from rxchat.testing.server import LocalServer
+from rxchat.testing.voices import VOICES, Voice
+
+if TYPE_CHECKING:
+    from rxchat.testing.aioresponses_shim import mocked
+
+__all__ = [
+    "HOLD",
+    "VOICES",
+    "Cold",
+    "DeadlockError",
+    "Exchange",
+    "LeakError",
+    "LocalServer",
+    "Reply",
+    "Scripted",
+    "VirtualLoop",
+    "Voice",
+    "cold",
+    "draw",
+    "mocked",
+    "no_leaks",
+    "run_virtual",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "mocked":  # needs aioresponses, which only tests have
+        from rxchat.testing.aioresponses_shim import mocked
+
+        return mocked
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

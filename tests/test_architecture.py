@@ -1,0 +1,129 @@
+"""The rooms of the house, and which may import which: this table cannot lie."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "rxchat"
+
+ANYTHING = {"*"}
+ROOMS = {
+    "events": set[str](),
+    "messages": set[str](),
+    "errors": {"events"},
+    "framing": set[str](),
+    "request": set[str](),
+    "refusal": {"errors"},
+    "stream": {"errors"},
+    "signing": {"request", "errors"},
+    "transport": {"request", "errors", "refusal", "stream"},
+    "operators.wire": {
+        "events",
+        "errors",
+        "stream",
+        "framing",
+        "request",
+        "signing",
+        "transport",
+    },
+    "operators": {"events", "messages", "errors", "stream", "operators"},
+    "provider": {
+        "events",
+        "messages",
+        "errors",
+        "framing",
+        "request",
+        "signing",
+        "stream",
+        "operators.wire",
+    },
+    "providers": {
+        "events",
+        "messages",
+        "errors",
+        "framing",
+        "request",
+        "refusal",
+        "signing",
+        "stream",
+        "transport",
+        "operators.wire",
+        "provider",
+        "providers",
+    },
+    "testing": ANYTHING,
+    "notebook": ANYTHING,
+    "__main__": ANYTHING,
+    "demo": ANYTHING,
+    "": {"messages", "operators", "stream", "transport"},
+}
+HEAVY = {"aiohttp", "uvloop", "rich", "IPython", "matplotlib", "aioresponses"}
+
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+def room_of(module: str) -> str:
+    """The longest room name that a module path begins with."""
+    steps = module.split(".")
+    names = (".".join(steps[:length]) for length in range(len(steps), -1, -1))
+    return next(name for name in names if name in ROOMS)
+
+
+def module_of(path: Path) -> str:
+    steps = path.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(step for step in steps if step != "__init__")
+
+
+def imports(path: Path) -> set[str]:
+    """Modules of ours that a file imports, wherever in the file that stands."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {name.name for name in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path.name} has a relative import"
+            found |= {f"{node.module}.{name.name}" for name in node.names}
+    return {name.removeprefix("rxchat").lstrip(".") for name in found if name.startswith("rxchat")}
+
+
+@pytest.mark.parametrize("path", FILES, ids=module_of)
+def test_import_arrows_run_one_way(path: Path) -> None:
+    room = room_of(module_of(path))
+    allowed = ROOMS[room] | {room}
+    if path.name == "__init__.py":  # it shows what is in its folder
+        allowed |= {name for name in ROOMS if room and name.startswith(f"{room}.")}
+    strays = {room_of(target) for target in imports(path)} - allowed
+    assert not strays or "*" in allowed, f"{room} may import {sorted(allowed)}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=module_of)
+def test_heavy_libraries_are_imported_only_when_they_are_needed(path: Path) -> None:
+    if room_of(module_of(path)) == "testing":
+        return
+    for node in ast.parse(path.read_text()).body:
+        names = (
+            [name.name for name in node.names]
+            if isinstance(node, ast.Import)
+            else [node.module or ""]
+            if isinstance(node, ast.ImportFrom)
+            else []
+        )
+        assert not HEAVY & {name.split(".")[0] for name in names}
+
+
+def test_only_the_transport_knows_aiohttp() -> None:
+    knowing = {
+        room_of(module_of(path))
+        for path in FILES
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Import) and any(name.name == "aiohttp" for name in node.names)
+    }
+    assert knowing - {"testing"} == {"transport", "provider"}  # provider: for a type, unimported
+
+
+@pytest.mark.parametrize("path", FILES, ids=module_of)
+def test_a_file_reads_in_one_sitting(path: Path) -> None:
+    assert len(path.read_text().splitlines()) <= 450
