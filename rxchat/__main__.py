@@ -23,7 +23,7 @@ OK, FAILED, WRONG_USAGE, INTERRUPTED, NOBODY_READS = 0, 1, 2, 130, 141
 def main(arguments: Sequence[str] | None = None) -> int:
     """Do what the arguments say, and give the exit code."""
     said = _parser().parse_args(arguments)
-    warnings.showwarning = lambda message, *_: _complain(f"warning: {message}")
+    warnings.showwarning = _warn
     try:
         if said.provider is None and said.question == "demo":
             from rxchat.demo import demo
@@ -80,6 +80,10 @@ def _provider(said: argparse.Namespace) -> Provider:
     if said.model is not None:
         provider = provider.but(model=said.model)
     return provider
+
+
+def _warn(message: Warning | str, *_: object, **__: object) -> None:
+    _complain(f"warning: {message}")
 
 
 def _complain(text: str) -> None:

@@ -1,0 +1,183 @@
+"""`python -m rxchat`, as a person at a terminal sees it."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import os
+import pty
+import signal
+import sys
+from collections.abc import AsyncGenerator
+from pathlib import Path
+
+import pytest
+
+from rxchat import __main__ as command_line
+from rxchat import demo
+from rxchat.testing import HOLD, LocalServer, Reply
+
+ROOT = Path(__file__).parent.parent
+DEAD = "http://127.0.0.1:1"
+
+
+@pytest.fixture
+async def server() -> AsyncGenerator[LocalServer]:
+    async with LocalServer(Reply("Hel", "lo")) as server:
+        yield server
+
+
+async def rxchat(
+    *arguments: str, stdout: int = asyncio.subprocess.PIPE
+) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "rxchat", *arguments),
+        stdout=stdout,
+        stderr=asyncio.subprocess.PIPE,
+        cwd=ROOT,
+    )
+
+
+async def output(*arguments: str) -> tuple[int | None, str, str]:
+    process = await rxchat(*arguments)
+    out, err = await asyncio.wait_for(process.communicate(), timeout=30)
+    return process.returncode, out.decode(), err.decode()
+
+
+async def test_an_answer_goes_to_standard_output(server: LocalServer) -> None:
+    told = await output(
+        "Hi", "--provider", "flowgpt", "--base-url", server.url, "--model", "gemini"
+    )
+    assert told == (0, "Hello\n", "")
+    assert server.exchanges[0].json["model"] == "google-gemini"
+
+
+FAILURES = [
+    (
+        ("Hi", "--provider", "acytoo", "--base-url", DEAD),
+        1,
+        "ConnectFailed: acytoo: cannot connect",
+    ),
+    (("Hi", "--provider", "acytoo", "--model", "x"), 2, "UnknownModel: acytoo: unknown model 'x'"),
+    (("Hi", "--provider", "nobody"), 2, "say --provider NAME, one of acytoo, chatanywhere"),
+    (("Hi",), 2, "or see the demo"),
+    (("", "--provider", "acytoo", "--base-url", "x"), 2, "must be an http:// or https:// address"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "code", "words"), FAILURES)
+async def test_a_failure_is_one_line_on_standard_error(
+    arguments: tuple[str, ...], code: int, words: str
+) -> None:
+    returned, out, err = await output(*arguments)
+    assert (returned, out) == (code, "")
+    assert words in err
+    assert err.startswith("rxchat: ")
+    assert err.count("\n") == 1
+
+
+async def test_a_service_that_is_gone_is_a_warning_and_then_an_error(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    process = await rxchat("Hi", "--provider", "cromicle")
+    _, err = await process.communicate()
+    assert process.returncode == 1
+    assert b"rxchat: warning: cromicle does not answer any more" in err
+
+
+async def test_half_an_answer_is_shown_and_then_the_error(server: LocalServer) -> None:
+    server.reply = Reply("Hel", "lo", then="cut")
+    code, out, err = await output("Hi", "--provider", "acytoo", "--base-url", server.url)
+    assert (code, out) == (1, "Hello")
+    assert "Truncated: acytoo" in err
+
+
+async def test_control_c_hangs_up(server: LocalServer) -> None:
+    server.reply = Reply("Hello", then="stall")
+    process = await rxchat("Hi", "--provider", "flowgpt", "--base-url", server.url)
+    assert process.stdout is not None
+    assert await process.stdout.readexactly(5) == b"Hello"
+    process.send_signal(signal.SIGINT)
+    _, err = await asyncio.wait_for(process.communicate(), timeout=30)
+    assert process.returncode == 130
+    assert err == b"\n"
+    assert await server.exchanges[0].ended == "hung up"
+
+
+async def test_a_reader_who_leaves_is_no_traceback_and_hangs_up(server: LocalServer) -> None:
+    server.reply = Reply("Hello", HOLD, "more", HOLD, "more", then="stall")
+    read, write = os.pipe()
+    process = await rxchat("Hi", "--provider", "flowgpt", "--base-url", server.url, stdout=write)
+    os.close(write)
+    assert await asyncio.to_thread(os.read, read, 5) == b"Hello"
+    os.close(read)
+    server.exchanges[0].release()
+    _, err = await asyncio.wait_for(process.communicate(), timeout=30)
+    assert (process.returncode, err) == (141, b"")
+    assert await server.exchanges[0].ended == "hung up"
+
+
+async def test_words_arrive_at_a_terminal_one_by_one(server: LocalServer) -> None:
+    server.reply = Reply("Hel", HOLD, "lo")
+    controller, terminal = pty.openpty()
+    process = await rxchat("Hi", "--provider", "acytoo", "--base-url", server.url, stdout=terminal)
+    os.close(terminal)
+    assert await asyncio.to_thread(os.read, controller, 99) == b"Hel"
+    server.exchanges[0].release()
+    assert await asyncio.to_thread(os.read, controller, 99) == b"lo"
+    assert await process.wait() == 0
+    os.close(controller)
+
+
+async def test_the_demo_plays_four_scenes_and_ends_well() -> None:
+    code, out, err = await output("demo")
+    assert (code, err) == (0, "")
+    for title in ("1. One chat", "2. A fallback", "3. A race", "4. A cut answer"):
+        assert title in out
+    assert "Truncated: flowgpt" in out
+    assert out.count("The sky is blue because air") == 4
+    lanes = [line for line in out.splitlines() if line.startswith(("  flowgpt  .", "   acytoo  ."))]
+    assert [line.strip()[-1] for line in lanes] == ["|", "!", "|", "x"]
+
+
+async def test_the_demo_fails_if_a_scene_does_not_end_as_it_should(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def wrong(stage: demo.Stage) -> bool:
+        """A scene gone wrong"""
+        stage.timeline.mark("somebody", "x")
+        return False
+
+    monkeypatch.setattr(demo, "SCENES", (wrong, demo.one_chat))
+    out = io.StringIO()
+    assert not await demo.demo(out)
+    assert "This did not end as it should." in out.getvalue()
+
+
+async def test_a_cut_that_is_not_noticed_would_fail_the_demo(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(demo, "Reply", lambda *words, pace, then: Reply(*words))
+    assert not await demo.cut(demo.Stage(io.StringIO()))
+
+
+def test_the_exit_codes_are_what_main_gives(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def good(stage: demo.Stage) -> bool:
+        """A scene"""
+        stage.timeline.mark("somebody", ".")
+        stage.timeline.mark("somebody", "|")
+        return True
+
+    monkeypatch.setattr(demo, "SCENES", (good,))
+    assert command_line.main(["demo"]) == 0
+    assert "somebody  .|" in capsys.readouterr().out
+    assert command_line.main(["Hi", "--provider", "acytoo", "--base-url", DEAD]) == 1
+    assert command_line.main(["Hi"]) == 2
+
+    async def interrupted(said: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command_line, "_ask", interrupted)
+    assert command_line.main(["Hi", "--provider", "acytoo"]) == 130

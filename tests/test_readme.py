@@ -1,0 +1,68 @@
+"""The README is code: every block runs, against a server on this machine."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from rxchat import providers
+from rxchat.provider import Provider
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"^```python\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    """A local server in a process of its own, as a reader would have one."""
+    command = [sys.executable, "-m", "rxchat.testing", "--say", "Because of the air."]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT
+    ) as server:
+        assert server.stdout is not None
+        yield server.stdout.readline().strip()
+        server.communicate()
+
+
+@pytest.fixture
+def moved(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All providers answer at the local server."""
+    for name in providers.__all__:
+        if isinstance(provider := getattr(providers, name), Provider):
+            monkeypatch.setattr(providers, name, provider.but(base_url=address))
+
+
+@pytest.mark.usefixtures("moved")
+@pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.count("\n"))
+def test_every_block_of_the_readme_runs(block: str) -> None:
+    exec(compile(block, "README.md", "exec"), {"__name__": "__main__"})
+
+
+@pytest.mark.usefixtures("moved")
+def test_the_first_block_races_and_falls_back_and_prints(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    exec(compile(BLOCKS[0], "README.md", "exec"), {"__name__": "__main__"})
+    assert capsys.readouterr().out == "Because of the air."
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "python -m pip install . && python -m rxchat demo",
+        "python -m pip install -e '.[dev]' && python -m pytest",
+    ],
+)
+def test_the_readme_has_each_command_on_one_line(command: str) -> None:
+    assert README.splitlines().count(f"    {command}") == 1
+
+
+def test_every_link_into_the_project_leads_somewhere() -> None:
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", README):
+        assert (ROOT / target).exists(), target
