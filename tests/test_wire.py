@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from msgspec.json import decode, encode
 
 import rxchat
-from rxchat import Stream, transport
+from rxchat import Stream
 from rxchat import operators as ops
 from rxchat.errors import (
     BadRequest,
@@ -52,6 +52,7 @@ from rxchat.request import SSE as SSE_TYPE
 from rxchat.request import Request, Timeout
 from rxchat.signing import MessageHash, StampedNonce
 from rxchat.testing import HOLD, LocalServer, Reply, Voice, mocked
+from rxchat.transport import pool
 
 FOUR = [cromicle, acytoo, flowgpt, chatanywhere]
 WORDS = ["Hel", "lo ", "Привет", " 🌍"]
@@ -335,6 +336,12 @@ async def test_headers_without_end_are_an_error(server: LocalServer) -> None:
     assert isinstance(error, Garbled)
 
 
+async def test_a_body_that_is_not_compressed_as_it_says_is_garbled(server: LocalServer) -> None:
+    server.reply = Reply(body=b"plain text", headers={"Content-Encoding": "gzip"})
+    error = await failure_of(cromicle.but(base_url=server.url)("Hi"))
+    assert isinstance(error, Garbled)
+
+
 async def test_a_charset_is_not_believed(server: LocalServer) -> None:
     server.reply = Reply("Привет", content_type="text/plain; charset=latin1")
     assert await words(cromicle.but(base_url=server.url)("Hi")) == "Привет"
@@ -560,7 +567,7 @@ async def test_only_codings_that_can_be_decoded_are_advertised(
     server: LocalServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for decodable in (False, True):
-        monkeypatch.setattr(transport, "_brotli", lambda known=decodable: known)
+        monkeypatch.setattr("rxchat.transport.sending._brotli", lambda known=decodable: known)
         await flowgpt.but(base_url=server.url)("Hi")
         assert ("br" in server.exchanges[-1].headers["accept-encoding"]) is decodable
 
@@ -774,7 +781,7 @@ async def test_the_connection_is_kept_if_the_rest_comes_promptly(speaker: LocalS
 async def test_the_connection_is_closed_if_the_rest_is_long(
     speaker: LocalServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(transport, "LINGER", 60.0)
+    monkeypatch.setattr("rxchat.transport.sending.LINGER", 60.0)
     speaker.reply = Reply(body=b"data: [DONE]\n\n" + b": bye\n\n" * 8192, repeat=1000)
     assert [e async for e in done.but(base_url=speaker.url)("?")] == [Finish()]
     async with asyncio.timeout(5):
@@ -848,27 +855,27 @@ async def test_a_session_that_is_closed_under_a_stream_is_an_error(server: Local
 async def test_the_shared_session_closes_when_it_is_idle(
     server: LocalServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(transport, "IDLE", 0.0)
+    monkeypatch.setattr(pool, "IDLE", 0.0)
     server.plan(Reply("Hi", HOLD))
     provider = acytoo.but(base_url=server.url)
     async with provider("Hi").open() as events:
         await anext(events)
-        (pool,) = [p for loop, p in transport._pools.items() if loop is asyncio.get_running_loop()]
+        (shared,) = [p for loop, p in pool._pools.items() if loop is asyncio.get_running_loop()]
         await provider("Hi")  # another stream ends, and this one is still there
         await asyncio.sleep(0)
-        assert not pool.session.closed
+        assert not shared.session.closed
         server.exchanges[0].release()
         assert [event async for event in events] == [Finish()]
     async with asyncio.timeout(5):
         await server.disconnected()
-    assert pool.session.closed
+    assert shared.session.closed
     assert await words(provider("Hi")) == "".join(WORDS)
 
 
 async def test_a_stream_that_waits_for_a_connection_says_so(
     server: LocalServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(transport, "STREAMS", 1)
+    monkeypatch.setattr(pool, "STREAMS", 1)
     caplog.set_level("INFO", "rxchat")
     server.reply = Reply("Hi", HOLD)
     assert rxchat.connections() == rxchat.Connections(0, 0, 1024)
@@ -887,7 +894,7 @@ async def test_a_stream_that_waits_for_a_connection_says_so(
 async def test_a_stream_may_leave_while_it_waits_for_a_connection(
     server: LocalServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(transport, "STREAMS", 1)
+    monkeypatch.setattr(pool, "STREAMS", 1)
     server.reply = Reply("Hi", HOLD)
     provider = acytoo.but(base_url=server.url)
     async with provider("1").open() as first:

@@ -71,12 +71,12 @@ class Stream(Observable[T_co]):
             observer = on_next
             on_next, on_error = observer.on_next, observer.on_error
             on_completed = observer.on_completed
-        scope = Scope()
-        root = _Root[T_co](on_next, on_error, on_completed, scope, self.name)
-        root.inner.disposable = super().subscribe(
-            root.on_next, root.on_error, root.on_completed, scheduler=scope
+        subscription = Subscription(Scope())
+        root = _Root[T_co](on_next, on_error, on_completed, subscription, self.name)
+        subscription.upstream.disposable = super().subscribe(
+            root.on_next, root.on_error, root.on_completed, scheduler=subscription.scope
         )
-        return Subscription(root.inner, scope)
+        return subscription
 
     # fmt: off
     @overload  # type: ignore[override]  # what the base pipes to anything, this pipes to a Stream
@@ -191,43 +191,45 @@ def _named(stream: Stream[T], name: str) -> Stream[T]:
 class Subscription(DisposableBase):
     """What `subscribe` gives: `dispose()` hangs up, `wait_closed()` knows that it is done."""
 
-    __slots__ = ("_inner", "_scope")
+    __slots__ = ("_over", "scope", "upstream")
 
-    def __init__(self, inner: DisposableBase, scope: Scope) -> None:
-        self._inner = inner
-        self._scope = scope
+    def __init__(self, scope: Scope) -> None:
+        self.scope = scope
+        self.upstream = SingleAssignmentDisposable()
+        self._over = asyncio.Event()
 
     def dispose(self) -> None:
-        self._inner.dispose()
+        self._over.set()
+        self.upstream.dispose()
 
     async def wait_closed(self) -> None:
-        """Return when no task and no socket of this subscription is left."""
-        await self._scope.drained()
+        """Return when the stream is over, and no task and no socket of it is left."""
+        await self._over.wait()
+        await self.scope.drained()
 
 
-def _ignore(item: object) -> None:
+def _ignore(*_: object) -> None:
     """The consumer who only wants the stream to run."""
 
 
 class _Root(Generic[T]):
     """The last observer: a bug in the consumer ends here and never travels upstream."""
 
-    __slots__ = ("_name", "_on_completed", "_on_error", "_on_next", "_scope", "inner")
+    __slots__ = ("_name", "_on_completed", "_on_error", "_on_next", "_subscription")
 
     def __init__(
         self,
         on_next: Callable[[T], object] | None,
         on_error: Callable[[Exception], object] | None,
         on_completed: Callable[[], object] | None,
-        scope: Scope,
+        subscription: Subscription,
         name: str,
     ) -> None:
         self._on_next: Callable[[T], object] = on_next or _ignore
-        self._on_error = on_error
-        self._on_completed = on_completed or (lambda: None)
-        self._scope = scope
+        self._on_error = on_error or self._unhandled
+        self._on_completed: Callable[[], object] = on_completed or _ignore
+        self._subscription = subscription
         self._name = name
-        self.inner = SingleAssignmentDisposable()
 
     def on_next(self, item: T) -> None:
         try:
@@ -236,20 +238,26 @@ class _Root(Generic[T]):
             self._consumer_raised(bug)
 
     def on_error(self, error: Exception) -> None:
-        if self._on_error is not None:
-            try:
-                self._on_error(error)
-            except Exception as bug:
-                self._consumer_raised(bug)
-        elif not isinstance(error, Aborted):  # at the end of the loop, silence is right
-            self._scope.report(f"unhandled error in stream {self._name!r}", error)
+        try:
+            self._on_error(error)
+        except Exception as bug:
+            self._consumer_raised(bug)
+        self._subscription.dispose()
 
     def on_completed(self) -> None:
         try:
             self._on_completed()
         except Exception as bug:
             self._consumer_raised(bug)
+        self._subscription.dispose()
 
     def _consumer_raised(self, bug: Exception) -> None:
-        self.inner.dispose()
-        self._scope.report(f"a consumer of stream {self._name!r} raised; it was disposed of", bug)
+        self._subscription.dispose()
+        self._report(f"a consumer of stream {self._name!r} raised; it was disposed of", bug)
+
+    def _unhandled(self, error: Exception) -> None:
+        if not isinstance(error, Aborted):  # at the end of the loop, silence is right
+            self._report(f"unhandled error in stream {self._name!r}", error)
+
+    def _report(self, message: str, error: Exception) -> None:
+        self._subscription.scope.report(message, error)

@@ -1,0 +1,124 @@
+"""Sessions: one for each event loop, shared, bounded, and closed by itself."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import weakref
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import attrs
+
+from rxchat.request import Route
+from rxchat.stream import Call
+
+if TYPE_CHECKING:
+    import aiohttp
+
+__all__ = ["Connections", "connections", "session_for"]
+
+STREAMS = 1024  # at once, per event loop; the next one waits and says so
+IDLE = 30.0  # seconds without a stream, after which the shared session closes
+
+_log = logging.getLogger("rxchat")
+
+
+@attrs.frozen
+class Connections:
+    """How busy the shared session of a loop is."""
+
+    streams: int = 0
+    waiting: int = 0
+    limit: int = STREAMS
+
+
+class _Pool:
+    """The shared session of one event loop."""
+
+    def __init__(self) -> None:
+        import aiohttp
+
+        self.loop = asyncio.get_running_loop()
+        self.session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0),  # the slots below are the limit
+            cookie_jar=aiohttp.DummyCookieJar(),
+        )
+        self.slots = asyncio.Semaphore(STREAMS)
+        self.streams = 0
+        self.waiting = 0
+        self._idle: asyncio.TimerHandle | None = None
+        self._closing: asyncio.Task[None] | None = None
+        self._lifetime = self._live()
+
+    @classmethod
+    async def current(cls) -> _Pool:
+        loop = asyncio.get_running_loop()
+        for other in [other for other in _pools if other.is_closed()]:
+            del _pools[other]
+        if loop not in _pools:
+            _pools[loop] = cls()
+            # A suspended generator is closed by `loop.shutdown_asyncgens()`, and so is the session.
+            await anext(_pools[loop]._lifetime)
+        return _pools[loop]
+
+    async def _live(self) -> AsyncGenerator[None]:
+        try:
+            yield
+        finally:
+            _pools.pop(self.loop, None)
+            await self.session.close()
+
+    @asynccontextmanager
+    async def slot(self, call: Call) -> AsyncGenerator[aiohttp.ClientSession]:
+        """A place among the streams that run at once; first come, first served."""
+        self.streams += 1
+        if self._idle is not None:
+            self._idle.cancel()
+        try:
+            async with self._free_slot(call):
+                yield self.session
+        finally:
+            self.streams -= 1
+            if not self.streams and not self.loop.is_closed():
+                self._idle = self.loop.call_later(IDLE, self._close)
+
+    @asynccontextmanager
+    async def _free_slot(self, call: Call) -> AsyncGenerator[None]:
+        if self.slots.locked():
+            _log.info("%s waits for a free connection: %d are in use", call.name, STREAMS)
+        self.waiting += 1
+        try:
+            await self.slots.acquire()
+        finally:
+            self.waiting -= 1
+        try:
+            yield
+        finally:
+            self.slots.release()
+
+    def _close(self) -> None:
+        _pools.pop(self.loop, None)  # the next request opens another
+        self._closing = self.loop.create_task(self._lifetime.aclose())
+
+
+_pools: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Pool] = weakref.WeakKeyDictionary()
+
+
+@asynccontextmanager
+async def session_for(route: Route, call: Call) -> AsyncGenerator[aiohttp.ClientSession]:
+    if route.session is not None:
+        yield route.session
+        return
+    pool = await _Pool.current()
+    async with pool.slot(call) as session:
+        yield session
+
+
+def connections() -> Connections:
+    """How many streams run on the running loop's shared session, and how many wait for a slot."""
+    pool = _pools.get(asyncio.get_running_loop())
+    if pool is None:
+        return Connections()
+    return Connections(pool.streams - pool.waiting, pool.waiting)
