@@ -258,6 +258,9 @@ class AllFailed(ChatError, ExceptionGroup[Exception]):
         """Keep the type when the group is split by `except*`."""
         return AllFailed(self.message, excs)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.message, self.exceptions), self.__dict__
+
     def __str__(self) -> str:
         return f"{self.message}: " + "; ".join(f"{type(e).__name__}: {e}" for e in self.exceptions)
 

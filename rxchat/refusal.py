@@ -126,14 +126,17 @@ def _plain(body: object) -> str:
     return "a web page" if text.lstrip()[:1] == "<" else excerpt(text)
 
 
-def _fields(known: object) -> Mapping[str, Any]:
-    """The object that holds the facts: the `error` object, or the whole."""
-    if isinstance(known, list):  # Gemini may wrap it in an array of one
+def _whole(known: object) -> Mapping[str, Any]:
+    """The object that was sent; Gemini may wrap it in an array of one."""
+    if isinstance(known, list):
         items = cast("list[object]", known)
         known = items[0] if items else None
-    if not isinstance(known, Mapping):
-        return {}
-    whole = cast("Mapping[str, Any]", known)
+    return cast("Mapping[str, Any]", known) if isinstance(known, Mapping) else {}
+
+
+def _fields(known: object) -> Mapping[str, Any]:
+    """The object that holds the facts: the `error` object, or the whole."""
+    whole = _whole(known)
     return whole["error"] if isinstance(whole.get("error"), Mapping) else whole
 
 
@@ -183,7 +186,7 @@ _ID_HEADERS = (
 
 
 def _request_id(known: object, headers: Mapping[str, str]) -> str | None:
-    in_body = cast("Mapping[str, Any]", known).get("request_id") if _fields(known) else None
+    in_body = _whole(known).get("request_id")
     return request_id(headers) or (in_body if isinstance(in_body, str) else None)
 
 
