@@ -1,30 +1,51 @@
-"""Every chat is a stream."""
+"""Every chat is a stream.
 
-from rxchat.messages import Message, assistant, system, tool, user
-from rxchat.operators.creation import concat, interval, merge, of, timer, zip
-from rxchat.operators.racing import race
-from rxchat.operators.recovery import fallback
-from rxchat.stream import Scope, Stream, source, wrap
-from rxchat.transport import Connections, connections
+The words are found in their rooms when they are first used: `import rxchat` costs nothing that
+you do not need.
+"""
 
-__all__ = [
-    "Connections",
-    "Message",
-    "Scope",
-    "Stream",
-    "assistant",
-    "concat",
-    "connections",
-    "fallback",
-    "interval",
-    "merge",
-    "of",
-    "race",
-    "source",
-    "system",
-    "timer",
-    "tool",
-    "user",
-    "wrap",
-    "zip",
-]
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rxchat.messages import Message as Message
+    from rxchat.messages import assistant as assistant
+    from rxchat.messages import system as system
+    from rxchat.messages import tool as tool
+    from rxchat.messages import user as user
+    from rxchat.operators.creation import concat as concat
+    from rxchat.operators.creation import interval as interval
+    from rxchat.operators.creation import merge as merge
+    from rxchat.operators.creation import of as of
+    from rxchat.operators.creation import timer as timer
+    from rxchat.operators.creation import zip as zip
+    from rxchat.operators.racing import race as race
+    from rxchat.operators.recovery import fallback as fallback
+    from rxchat.stream import Scope as Scope
+    from rxchat.stream import Stream as Stream
+    from rxchat.stream import source as source
+    from rxchat.stream import wrap as wrap
+    from rxchat.transport import Connections as Connections
+    from rxchat.transport import connections as connections
+
+_ROOMS = {
+    "messages": ("Message", "assistant", "system", "tool", "user"),
+    "operators.creation": ("concat", "interval", "merge", "of", "timer", "zip"),
+    "operators.racing": ("race",),
+    "operators.recovery": ("fallback",),
+    "stream": ("Scope", "Stream", "source", "wrap"),
+    "transport": ("Connections", "connections"),
+}
+_ROOM_OF = {word: room for room, words in _ROOMS.items() for word in words}
+
+
+def __getattr__(word: str) -> Any:
+    if word not in _ROOM_OF:
+        raise AttributeError(f"module 'rxchat' has no attribute {word!r}")
+    value = getattr(import_module(f"rxchat.{_ROOM_OF[word]}"), word)
+    globals()[word] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_ROOM_OF})

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from ssl import SSLContext
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 from urllib.parse import urlsplit
@@ -67,7 +67,7 @@ class Format:
     path: str
     body: Callable[[Ask], object]
     decoder: Callable[[], Decoder[bytes, Any]]
-    mapping: Callable[[], Decoder[Any, Event]]
+    mapping: Callable[[], Decoder[Iterable[Any], Event]]
     expects: str
     signature: Signature = unsigned
     options: Mapping[str, Any] = attrs.field(factory=dict[str, Any], hash=False)

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+
+import rxchat
 
 PACKAGE = Path(__file__).parent.parent / "rxchat"
 
@@ -86,7 +90,7 @@ def imports(path: Path) -> set[str]:
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path.name} has a relative import"
             found |= {f"{node.module}.{name.name}" for name in node.names}
-    return {name.removeprefix("rxchat").lstrip(".") for name in found if name.startswith("rxchat")}
+    return {name.removeprefix("rxchat.") for name in found if name.startswith("rxchat.")}
 
 
 @pytest.mark.parametrize("path", FILES, ids=module_of)
@@ -122,6 +126,24 @@ def test_only_the_transport_knows_aiohttp() -> None:
         if isinstance(node, ast.Import) and any(name.name == "aiohttp" for name in node.names)
     }
     assert knowing - {"testing"} == {"transport", "provider"}  # provider: for a type, unimported
+
+
+def test_every_word_of_the_package_is_found_when_it_is_used() -> None:
+    annotated = {target.rpartition(".")[::2] for target in imports(PACKAGE / "__init__.py")}
+    assert annotated == {(room, word) for room, words in rxchat._ROOMS.items() for word in words}
+    for _, word in annotated:
+        assert getattr(rxchat, word).__name__ == word
+        assert word in dir(rxchat)
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        rxchat.nothing  # noqa: B018
+
+
+def test_importing_rxchat_loads_nothing_heavy() -> None:
+    code = "import sys, rxchat; print(*sys.modules)"
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, check=True, text=True
+    )
+    assert not {"aiohttp", "msgspec", "attrs"} & set(loaded.stdout.split())
 
 
 @pytest.mark.parametrize("path", FILES, ids=module_of)

@@ -10,7 +10,7 @@ import ssl
 import subprocess
 import threading
 import warnings
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
 from email.utils import format_datetime
 from pathlib import Path
 from typing import Any
@@ -732,11 +732,12 @@ def test_the_end_of_the_loop_hangs_up_in_silence(caplog: pytest.LogCaptureFixtur
 class Done:
     """A mapping whose protocol has an end of its own: `[DONE]`."""
 
-    def feed(self, frame: Frame) -> list[Event]:
-        return [Finish()] if frame.data == "[DONE]" else [Text(frame.data)]
+    def feed(self, frames: Iterable[Frame]) -> Iterator[Event]:
+        for frame in frames:
+            yield Finish() if frame.data == "[DONE]" else Text(frame.data)
 
-    def close(self) -> list[Event]:
-        return []
+    def close(self) -> Iterable[Event]:
+        return ()
 
 
 def sse(piece: Any) -> bytes:
@@ -813,10 +814,11 @@ async def test_an_error_that_a_mapping_raises_comes_after_what_it_gave(
     speaker: LocalServer,
 ) -> None:
     class Broken(Done):
-        def feed(self, frame: Frame) -> list[Event]:
-            if frame.data == "b":
-                raise KeyError("b")
-            return super().feed(frame)
+        def feed(self, frames: Iterable[Frame]) -> Iterator[Event]:
+            for frame in frames:
+                if frame.data == "b":
+                    raise KeyError("b")
+                yield Text(frame.data)
 
     frames = rxchat.of(b"data: a\n\ndata: b\n\n").pipe(ops.decode(SSE), ops.events(Broken))
     seen: list[Any] = []
@@ -826,9 +828,14 @@ async def test_an_error_that_a_mapping_raises_comes_after_what_it_gave(
     assert seen == [Text("a")]
 
 
+async def test_what_follows_the_end_in_the_same_read_is_not_the_answer() -> None:
+    body = b"data: a\n\ndata: [DONE]\n\ndata: b\n\n"
+    assert [e async for e in rxchat.of(body).pipe(ops.answer(SSE, Done))] == [Text("a"), Finish()]
+
+
 async def test_a_mapping_may_fail_at_the_close() -> None:
     class Broken(Done):
-        def close(self) -> list[Event]:
+        def close(self) -> Iterable[Event]:
             raise Truncated("not yet")
 
     with pytest.raises(Truncated, match="not yet"):

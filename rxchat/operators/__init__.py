@@ -6,12 +6,17 @@ waits in between and never repeats what was heard.
 
 from __future__ import annotations
 
+# A type checker believes the first of two imports, Python the last: so ours stands on both sides.
+from rxchat.operators.recovery import retry
 from reactivex import operators as _stock
-from reactivex.operators import *  # noqa: F403  # pyright: ignore[reportWildcardImportFromLibrary]
-
-from rxchat.operators.recovery import exponential
-from rxchat.operators.recovery import fallback_to as fallback
-from rxchat.operators.recovery import retry as retry  # type: ignore[assignment]  # ours wins
+from reactivex.operators import *  # type: ignore[assignment]  # pyright: ignore
+from rxchat.operators.indexed import (
+    flat_map_indexed,
+    map_indexed,
+    skip_while_indexed,
+    switch_map_indexed,
+)
+from rxchat.operators.recovery import exponential, fallback_to as fallback, retry
 from rxchat.operators.wire import answer, decode, events, send, sign, text
 
 __all__ = [
@@ -20,8 +25,13 @@ __all__ = [
     "events",
     "exponential",
     "fallback",
+    "flat_map_indexed",
+    "map_indexed",
+    "retry",
     "send",
     "sign",
+    "skip_while_indexed",
+    "switch_map_indexed",
     "text",
 ]
 __all__ += _stock.__all__

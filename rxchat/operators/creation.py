@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 import reactivex
 from reactivex import Observable
@@ -11,6 +11,9 @@ from rxchat.stream import Stream, wrap
 
 __all__ = ["concat", "interval", "merge", "of", "timer", "zip"]
 
+A = TypeVar("A")
+B = TypeVar("B")
+C = TypeVar("C")
 T = TypeVar("T")
 
 
@@ -29,7 +32,15 @@ def concat(*streams: Observable[T]) -> Stream[T]:
     return wrap(reactivex.concat(*streams), "concat")
 
 
-def zip(*streams: Observable[Any]) -> Stream[tuple[Any, ...]]:
+@overload
+def zip(a: Observable[A], /) -> Stream[tuple[A]]: ...
+@overload
+def zip(a: Observable[A], b: Observable[B], /) -> Stream[tuple[A, B]]: ...
+@overload
+def zip(a: Observable[A], b: Observable[B], c: Observable[C], /) -> Stream[tuple[A, B, C]]: ...
+@overload
+def zip(*streams: Observable[Any]) -> Stream[tuple[Any, ...]]: ...
+def zip(*streams: Observable[Any]) -> Stream[Any]:
     """Tuples of the streams' first items, second items, and so on.
 
     The items of a faster stream wait in memory for the slower one.

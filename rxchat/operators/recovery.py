@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from reactivex import Observable, abc
 from reactivex.abc import DisposableBase
@@ -12,7 +12,7 @@ from reactivex.disposable import SerialDisposable
 
 from rxchat.errors import AllFailed, ChatError, UsageError, is_fatal, is_retryable
 from rxchat.operators.commit import Attempt
-from rxchat.stream import Op, Scope, Stream, wrap
+from rxchat.stream import Scope, Stream, wrap
 
 __all__ = ["exponential", "fallback", "fallback_to", "retry"]
 
@@ -30,7 +30,7 @@ def retry(
     when: Callable[[Exception], bool] = is_retryable,
     backoff: Callable[[int], float] | None = None,
     max_wait: float = 60.0,
-) -> Op[T, T]:
+) -> Callable[[Observable[T]], Observable[T]]:
     """Try up to `attempts` times in all, but never again after the first content.
 
     `when` tells which errors are worth it; `backoff` gives the seconds before each retry, unless
@@ -117,7 +117,7 @@ def _after(errors: Sequence[Exception]) -> Exception:
 
 
 def fallback_to(
-    *others: Observable[Any], when: Callable[[Exception], bool] = lambda error: True
-) -> Op[T, T]:
+    *others: Observable[T], when: Callable[[Exception], bool] = lambda error: True
+) -> Callable[[Observable[T]], Observable[T]]:
     """`fallback` as an operator: `stream.pipe(ops.fallback(other))`."""
     return lambda source: fallback(source, *others, when=when)

@@ -26,7 +26,7 @@ from rxchat.events import Event, Finish, Text, is_content
 from rxchat.framing import Decoder, FramingError
 from rxchat.request import Request
 from rxchat.signing import Signature
-from rxchat.stream import Call, Op, Scope
+from rxchat.stream import Call, Op, Scope, lift
 from rxchat.transport import exchange
 
 __all__ = ["answer", "decode", "events", "send", "sign", "text"]
@@ -85,18 +85,20 @@ def decode(decoder: Callable[[], Decoder[bytes, F]]) -> Op[bytes, F]:
     return _stage(lambda call: _Decoding(decoder()))
 
 
-def events(mapping: Callable[[], Decoder[F, Event]], name: str | None = None) -> Op[F, Event]:
+def events(
+    mapping: Callable[[], Decoder[Iterable[F], Event]], name: str | None = None
+) -> Op[F, Event]:
     """Read frames as events; `name` is who speaks, for errors.
 
-    The mapping has the last word: when it gives `Finish`, the answer is over. If the frames end
-    and it does not, the answer was cut, and that is an error.
+    A mapping is fed the frames that came together, and gives events. It has the last word: with
+    `Finish` the answer is over. If the frames end without one, the answer was cut: an error.
     """
     return _stage(lambda call: _Mapping(mapping(), call), name or "")
 
 
 def answer(
     decoder: Callable[[], Decoder[bytes, F]],
-    mapping: Callable[[], Decoder[F, Event]],
+    mapping: Callable[[], Decoder[Iterable[F], Event]],
     name: str | None = None,
 ) -> Op[bytes, Event]:
     """`decode` and `events` in one step."""
@@ -125,9 +127,7 @@ def text() -> Op[Event, str]:
                 if type(event) is Text:
                     emit(event.text)
 
-            return source.subscribe(
-                on_next, observer.on_error, observer.on_completed, scheduler=scheduler
-            )
+            return lift(source, on_next, observer.on_error, observer.on_completed, scheduler)
 
         return Observable(subscribe)
 
@@ -155,27 +155,31 @@ class _Decoding(Generic[F]):
         self._decoder = decoder
 
     def feed(self, item: bytes, batch: list[F]) -> Exception | None:
-        return self._collect(lambda: self._decoder.feed(item), batch)
+        try:
+            batch += self._decoder.feed(item)
+        except Exception as error:
+            return self._failed(error, batch)
+        return None
 
     def close(self, batch: list[F]) -> Exception | None:
-        return self._collect(self._decoder.close, batch)
-
-    def _collect(self, frames: Callable[[], Iterable[F]], batch: list[F]) -> Exception | None:
         try:
-            batch += frames()
-        except FramingError as error:
-            batch += error.before
-            kind = Truncated if error.kind == "truncated" else Garbled
-            return kind(f"{error}: {error.excerpt!r}")
+            batch += self._decoder.close()
         except Exception as error:
-            return error
+            return self._failed(error, batch)
         return None
+
+    def _failed(self, error: Exception, batch: list[F]) -> Exception:
+        if not isinstance(error, FramingError):
+            return error
+        batch += error.before
+        kind = Truncated if error.kind == "truncated" else Garbled
+        return kind(f"{error}: {error.excerpt!r}")
 
 
 class _Mapping(Generic[F]):
     """Frames to events, up to the one that ends the answer."""
 
-    def __init__(self, mapping: Decoder[F, Event], call: Call) -> None:
+    def __init__(self, mapping: Decoder[Iterable[F], Event], call: Call) -> None:
         self._feed = mapping.feed
         self._close = mapping.close
         self._call = call
@@ -185,33 +189,31 @@ class _Mapping(Generic[F]):
         return self.feed_all((item,), batch)
 
     def feed_all(self, frames: Iterable[F], batch: list[Event]) -> Exception | None:
-        feed = self._feed
+        failure = None
         try:
-            for frame in frames:
-                batch += feed(frame)
-                if batch and type(batch[-1]) is Finish:
-                    self.finished = True
-                    break
+            batch += self._feed(frames)
         except Exception as error:
-            return self._noted(batch, error)
-        return self._noted(batch)
+            failure = error
+        return self._noted(batch, failure)
 
     def close(self, batch: list[Event]) -> Exception | None:
         try:
             batch += self._close()
         except Exception as error:
             return self._noted(batch, error)
-        self.finished = bool(batch) and type(batch[-1]) is Finish
-        if not self.finished:
-            return self._noted(batch, Truncated("the answer ended before its end"))
-        return self._noted(batch)
+        self._noted(batch)
+        return None if self.finished else Truncated("the answer ended before its end")
 
-    def _noted(self, batch: list[Event], error: Exception | None = None) -> Exception | None:
-        call = self._call
+    def _noted(self, batch: list[Event], failure: Exception | None = None) -> Exception | None:
+        """Keep the facts of the call; what comes after the end is not the answer."""
+        call, kinds = self._call, [*map(type, batch)]
         if not call.content_emitted:
             call.content_emitted = any(map(is_content, batch))
-        call.over = self.finished
-        return error
+        if Finish in kinds:
+            del batch[kinds.index(Finish) + 1 :]
+            self.finished = call.over = True
+            return None
+        return failure
 
 
 class _Fused(Generic[F]):
@@ -277,7 +279,7 @@ def _stage(make: Callable[[Call], Any], name: str | None = None) -> Op[Any, Any]
                 failure = stage.close(batch)
                 deliver(batch, failure, ended=True)
 
-            return source.subscribe(on_next, on_error, on_completed, scheduler=scope)
+            return lift(source, on_next, on_error, on_completed, scope)
 
         return Observable(subscribe)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import Any
 
@@ -23,7 +24,7 @@ _SYSTEM = "You are helpful assistant. Follow the user's instructions carefully."
 _NO_CREDIT = "Insufficient credit"  # said as if it were an answer
 
 
-class Line(Struct):
+class Line(Struct, gc=False):
     """One line; an `error` is what a gateway in between may say."""
 
     event: Any = None
@@ -38,20 +39,28 @@ class FlowGptLines:
     def __init__(self) -> None:
         self._spoken = False
 
-    def feed(self, line: Line) -> list[Event]:
-        if line.event == "text" and isinstance(line.data, str):
-            if not self._spoken and line.data.strip() == _NO_CREDIT:
-                raise QuotaExhausted(_NO_CREDIT)
-            self._spoken = self._spoken or bool(line.data)
-            return [Text(line.data)] if line.data else []
-        if line.error:
-            raise refusal({"error": line.error, "message": line.message})
-        return [Other(str(line.event), line.data)] if line.event is not None else []
+    def feed(self, lines: Iterable[Line]) -> Iterator[Event]:
+        for line in lines:
+            said = line.data
+            if line.event == "text" and isinstance(said, str):
+                if not self._spoken:
+                    self._begin(said)
+                if said:
+                    yield Text(said)
+            elif line.error:
+                raise refusal({"error": line.error, "message": line.message})
+            elif line.event is not None:
+                yield Other(str(line.event), said)
 
-    def close(self) -> list[Event]:
+    def close(self) -> Iterator[Event]:
         if not self._spoken:
             raise EmptyAnswer("the answer ended without a word")
-        return [Finish()]
+        yield Finish()
+
+    def _begin(self, said: str) -> None:
+        if said.strip() == _NO_CREDIT:
+            raise QuotaExhausted(_NO_CREDIT)
+        self._spoken = said != ""
 
 
 def _body(ask: Ask) -> dict[str, Any]:

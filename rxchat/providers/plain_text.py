@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import secrets
 import string
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from rxchat.errors import EmptyAnswer
@@ -26,14 +27,15 @@ class PlainText:
     def __init__(self) -> None:
         self._spoken = False
 
-    def feed(self, text: str) -> list[Event]:
-        self._spoken = True
-        return [Text(text)]
+    def feed(self, pieces: Iterable[str]) -> Iterator[Event]:
+        for piece in pieces:
+            self._spoken = True
+            yield Text(piece)
 
-    def close(self) -> list[Event]:
+    def close(self) -> Iterator[Event]:
         if not self._spoken:
             raise EmptyAnswer("the answer ended without a word")
-        return [Finish()]
+        yield Finish()
 
 
 def _history(ask: Ask) -> list[dict[str, str]]:

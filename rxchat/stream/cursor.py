@@ -36,11 +36,11 @@ class _Buffer(Generic[T]):
 
     def on_next(self, item: T) -> None:
         self.items.append(item)
-        if not self.pausing and len(self.items) >= self.high:
-            self.pausing = True
-            self.gate.pause()
         if self.waiter is not None:
             self._wake()
+        elif not self.pausing and len(self.items) >= self.high:
+            self.pausing = True
+            self.gate.pause()
 
     def on_error(self, error: Exception) -> None:
         self.end = error
@@ -50,41 +50,42 @@ class _Buffer(Generic[T]):
         self.end = _COMPLETED
         self._wake()
 
-    def resume(self) -> None:
-        self.pausing = False
-        self.gate.resume()
-
     async def filled(self) -> None:
-        """Return when there is an item or an end."""
+        """Return when there is an item or an end; meanwhile the gate is open."""
         if self.waiter is not None:
             raise LoopError("two tasks are waiting on one iterator; give each its own")
-        while not self.items and self.end is None:
-            self.waiter = self.loop.create_future()
-            try:
-                await self.waiter
-            finally:
-                self.waiter = None
+        if self.pausing:
+            self.pausing = False
+            self.gate.resume()
+        self.waiter = self.loop.create_future()
+        try:
+            await self.waiter
+        finally:
+            self.waiter = None
 
     def _wake(self) -> None:
-        if self.waiter is not None and not self.waiter.done():
-            self.waiter.set_result(None)
+        waiter, self.waiter = self.waiter, None  # the rest of a burst finds nobody to wake
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
 
 
 class Cursor(AsyncIterator[T_co]):
     """A stream being iterated: it hangs up when the loop is left, however it is left.
 
+    The gate is closed while `high` items or more wait, and opens again when all are taken.
+
     Nothing upstream refers to the cursor, only to its buffer. So after a `break` its last
     reference is gone, and `__del__` closes the socket then and there.
     """
 
-    __slots__ = ("_buffer", "_low", "_scope", "_subscription")
+    __slots__ = ("_buffer", "_items", "_scope", "_subscription")
 
-    def __init__(self, stream: Observable[T_co], high: int = 64) -> None:
+    def __init__(self, stream: Observable[T_co], high: int = 16) -> None:
         if high < 1:
             raise ValueError(f"high must be at least 1, not {high}")
         self._scope = Scope()
-        self._low = high // 2
         self._buffer = buffer = _Buffer[T_co](high, self._scope)
+        self._items = buffer.items
         self._subscription = stream.subscribe(
             buffer.on_next, buffer.on_error, buffer.on_completed, scheduler=self._scope
         )
@@ -93,9 +94,9 @@ class Cursor(AsyncIterator[T_co]):
         return self
 
     async def __anext__(self) -> T_co:
-        buffer = self._buffer
-        items = buffer.items
+        items = self._items
         if not items:
+            buffer = self._buffer
             if buffer.end is None:
                 try:
                     await buffer.filled()
@@ -106,10 +107,7 @@ class Cursor(AsyncIterator[T_co]):
                     raise
             if not items:
                 raise self._ending()
-        item = items.popleft()
-        if buffer.pausing and len(items) <= self._low:
-            buffer.resume()
-        return item
+        return items.popleft()
 
     def _ending(self) -> Exception:
         end, self._buffer.end = self._buffer.end, _COMPLETED

@@ -6,16 +6,17 @@ import asyncio
 from collections.abc import Awaitable, Callable, Generator
 from typing import Any, Generic, TypeAlias, TypeVar, cast, overload
 
-from reactivex import Observable, abc
+import reactivex
+from reactivex import ConnectableObservable, GroupedObservable, Observable, abc
 from reactivex.abc import DisposableBase
 from reactivex.disposable import SingleAssignmentDisposable
 
-from rxchat.errors import Aborted, EmptyStream, LoopError
+from rxchat.errors import Aborted, EmptyStream, LoopError, UsageError
 from rxchat.stream.cursor import Cursor
 from rxchat.stream.pump import Pump
 from rxchat.stream.scope import Scope
 
-__all__ = ["Op", "Stream", "Subscription", "source", "wrap"]
+__all__ = ["Op", "Stream", "Subscription", "lift", "source", "wrap"]
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -94,14 +95,23 @@ class Stream(Observable[T_co]):
     @overload
     def pipe(self, a: Op[T_co, A], b: Op[A, B], c: Op[B, C], d: Op[C, D], e: Op[D, E], f: Op[E, F], /) -> Stream[F]: ...
     @overload
-    def pipe(self, *operators: Callable[[Any], Any]) -> Any: ...
+    def pipe(self, a: Op[T_co, A], b: Op[A, B], c: Op[B, C], d: Op[C, D], e: Op[D, E], f: Op[E, F], g: Op[F, Any], /, *more: Op[Any, Any]) -> Stream[Any]: ...
+    @overload
+    def pipe(self, a: Callable[[Observable[T_co]], A], /) -> A: ...
+    @overload
+    def pipe(self, a: Op[T_co, A], b: Callable[[Observable[A]], B], /) -> B: ...
+    @overload
+    def pipe(self, a: Op[T_co, A], b: Op[A, B], c: Callable[[Observable[B]], C], /) -> C: ...
     # fmt: on
 
     def pipe(  # pyright: ignore[reportIncompatibleMethodOverride]
         self, *operators: Callable[[Any], Any]
     ) -> Any:
-        """Compose operators, left to right; the result is a `Stream` again."""
-        return wrap(super().pipe(*operators), self.name)
+        """Compose operators, left to right; what they give is a `Stream` again."""
+        result: Any = self
+        for operator in operators:  # each gets a Stream, so that whatever it does has our clock
+            result = wrap(operator(result), self.name)
+        return result
 
     def __add__(self, other: Observable[Any]) -> Stream[Any]:
         return wrap(super().__add__(other), self.name)
@@ -111,13 +121,51 @@ class Stream(Observable[T_co]):
     def __getitem__(self, key: slice | int) -> Stream[T_co]:
         return wrap(super().__getitem__(key), self.name)
 
+    __iter__ = None  # `for` without `async` is a TypeError, and not an endless loop
+
+    # reactivex's fluent methods go through `pipe`, but for these.
+
+    def dematerialize(self) -> Stream[Any]:
+        return wrap(super().dematerialize(), self.name)
+
+    def exclusive(self) -> Stream[Any]:
+        return wrap(super().exclusive(), self.name)
+
+    def pluck(self, key: str) -> Stream[Any]:
+        return wrap(super().pluck(key), self.name)
+
+    def switch_latest(self) -> Stream[Any]:
+        return wrap(super().switch_latest(), self.name)
+
+    # In reactivex 6.1, all subscriptions to an indexed operator share one counter, so that a second
+    # run, or a retry, goes on where the first one ended. These are made anew each time.
+
+    def map_indexed(self, *args: Any, **named: Any) -> Stream[Any]:
+        return self._anew(super().map_indexed, *args, **named)
+
+    def flat_map_indexed(self, *args: Any, **named: Any) -> Stream[Any]:
+        return self._anew(super().flat_map_indexed, *args, **named)
+
+    def switch_map_indexed(self, *args: Any, **named: Any) -> Stream[Any]:
+        return self._anew(super().switch_map_indexed, *args, **named)
+
+    def skip_while_indexed(self, *args: Any, **named: Any) -> Stream[T_co]:
+        return self._anew(super().skip_while_indexed, *args, **named)
+
+    def _anew(self, make: Callable[..., Observable[A]], *args: Any, **named: Any) -> Stream[A]:
+        return wrap(reactivex.defer(lambda _: make(*args, **named)), self.name)
+
+    def retry(self, retry_count: int | None = None) -> Stream[T_co]:
+        """Refuse: reactivex's `retry` asks again at once, and repeats what was heard."""
+        raise UsageError("write stream.pipe(ops.retry(3)), with `ops` from rxchat.operators")
+
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name!r}: cold, one run per subscription>"
 
     def __aiter__(self) -> Cursor[T_co]:
         return Cursor(self)
 
-    def open(self, *, high: int = 64) -> Cursor[T_co]:
+    def open(self, *, high: int = 16) -> Cursor[T_co]:
         """Iterate in an `async with` that also waits until the socket is closed.
 
         The socket is paused while `high` items wait to be taken.
@@ -168,19 +216,67 @@ def source(run: Callable[[Pump[T]], Awaitable[None]], name: str | None = None) -
     return _named(Stream(subscribe), title)
 
 
+class Connectable(ConnectableObservable[T], Stream[T]):
+    """What `publish` and its kin give: a stream that begins with `connect()`."""
+
+    def ref_count(self) -> Stream[T]:
+        return wrap(super().ref_count(), self.name)
+
+
+class Group(GroupedObservable[Any, T], Stream[T]):
+    """One of the streams that `group_by` gives, with its `key`."""
+
+
 @overload
 def wrap(observable: Observable[T], name: str = "stream") -> Stream[T]: ...
 @overload
 def wrap(observable: A, name: str = "stream") -> A: ...
 def wrap(observable: Any, name: str = "stream") -> Any:
-    """Make a plain Observable a `Stream`; anything else stays what it is.
+    """Make a plain Observable a `Stream`, and a list of them a list of streams.
 
-    Observables with methods of their own, as the connectable and the grouped ones, keep them.
+    Anything else stays what it is.
     """
-    if type(observable) is not Observable:
-        return observable
-    # The same subscribe function, not one around it: that saves a hop per item.
-    return _named(Stream(observable._subscribe), name)  # pyright: ignore
+    kind = cast("object", type(observable))
+    if kind is Observable:
+        # The same subscribe function, not one around it: that saves a hop per item.
+        return _named(Stream(observable._subscribe), name)
+    if kind is list:
+        return [wrap(part, name) for part in observable]
+    if kind is ConnectableObservable:
+        return _named(Connectable(observable.source, observable.subject), name)
+    if kind is GroupedObservable:
+        return _named(Group(observable.key, observable.underlying_observable), name)
+    return observable
+
+
+class _Hop(Generic[T]):
+    __slots__ = ("on_completed", "on_error", "on_next")
+
+    def __init__(
+        self,
+        on_next: Callable[[T], None],
+        on_error: Callable[[Exception], None],
+        on_completed: Callable[[], None],
+    ) -> None:
+        self.on_next = on_next
+        self.on_error = on_error
+        self.on_completed = on_completed
+
+
+def lift(
+    source: Observable[T],
+    on_next: Callable[[T], None],
+    on_error: Callable[[Exception], None],
+    on_completed: Callable[[], None],
+    scheduler: abc.SchedulerBase | None,
+) -> DisposableBase:
+    """Subscribe for an operator that passes ends on: the guard downstream is guard enough.
+
+    `subscribe` puts an observer in between that stops after an end, which is one call more per
+    item, and an object more per stream; the one that the operator itself has does the same.
+    """
+    hop = _Hop(on_next, on_error, on_completed)
+    return source._subscribe_core(cast("abc.ObserverBase[T]", hop), scheduler)  # pyright: ignore
 
 
 def _named(stream: Stream[T], name: str) -> Stream[T]:

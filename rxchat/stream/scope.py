@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Call", "Gate", "Scope"]
 
-_EPOCH = datetime.fromtimestamp(0, tz=UTC)
-
 
 class Gate:
     """The consumer's demand: open unless somebody downstream has paused it."""
@@ -82,6 +80,7 @@ class Scope(AsyncIOScheduler):
         self.gate = Gate()
         self.pumps: set[Pump[Any]] = set()
         self.call = Call()
+        self._origin = datetime.now(UTC) - timedelta(seconds=self.loop.time())
 
     @classmethod
     def of(cls, scheduler: abc.SchedulerBase | None) -> Scope:
@@ -92,6 +91,7 @@ class Scope(AsyncIOScheduler):
         """The same subscription, seen by one of its requests."""
         scope = Scope(self.loop)
         scope.gate, scope.pumps, scope.call = self.gate, self.pumps, call
+        scope._origin = self._origin
         return scope
 
     @property
@@ -100,8 +100,8 @@ class Scope(AsyncIOScheduler):
 
     @property
     def now(self) -> datetime:
-        """The loop's clock: timers run on it, so a virtual clock drives both alike."""
-        return _EPOCH + timedelta(seconds=self._loop.time())
+        """The date, by the loop's clock: timers run on it, so a virtual one drives both alike."""
+        return self._origin + timedelta(seconds=self._loop.time())
 
     def report(self, message: str, error: BaseException) -> None:
         """Tell the loop's exception handler what nobody else can be told."""

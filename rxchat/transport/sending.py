@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import logging
-from collections.abc import AsyncGenerator, Generator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import urlsplit
 
 import msgspec
@@ -16,21 +16,24 @@ import msgspec
 from rxchat.errors import (
     Blocked,
     ChatError,
-    ConnectionLost,
     EmptyAnswer,
     NotAnAnswer,
     Redirected,
+    TransportError,
 )
 from rxchat.refusal import excerpt, refusal, request_id, said_no
 from rxchat.request import SSE, TEXT, Request
 from rxchat.stream import Pump, Stream, source
 from rxchat.transport.failures import failure_of, host_of
+from rxchat.transport.listening import Listener
 from rxchat.transport.pool import session_for
 
 if TYPE_CHECKING:
     import aiohttp
 
 __all__ = ["exchange"]
+
+Read: TypeAlias = Callable[[], Awaitable[bytes]]
 
 LINGER = 0.2  # seconds that a complete answer's body has to end, to keep its connection
 ERROR_BODY = 64 * 1024  # bytes of an error's body that are read
@@ -61,7 +64,7 @@ async def _exchange(request: Request, pump: Pump[bytes]) -> ChatError | None:
     try:
         async with (
             session_for(request.route, call) as session,
-            _reply(request, session) as response,
+            _reply(request, session) as (response, listener),
         ):
 
             def hang_up() -> bool:
@@ -71,7 +74,7 @@ async def _exchange(request: Request, pump: Pump[bytes]) -> ChatError | None:
 
             pump.closing(hang_up)
             call.status, call.request_id = response.status, request_id(response.headers)
-            await _answer(request, response, pump)
+            await _answer(request, response, listener.read, pump)
     except ChatError as failure:
         return failure
     except (aiohttp.ClientError, OSError, RuntimeError, ValueError) as error:
@@ -79,62 +82,66 @@ async def _exchange(request: Request, pump: Pump[bytes]) -> ChatError | None:
     return None
 
 
-async def _answer(request: Request, response: aiohttp.ClientResponse, pump: Pump[bytes]) -> None:
+async def _answer(
+    request: Request, response: aiohttp.ClientResponse, read: Read, pump: Pump[bytes]
+) -> None:
     """Give the body, after a look at whether it is an answer at all."""
     if not 200 <= response.status < 300:
-        raise await _status_error(request, response)
-    chunk = await _opening(request, response)
+        raise await _status_error(request, response, read)
+    chunk = await _opening(request, response, read)
     if not chunk:
         raise EmptyAnswer("the body of the answer is empty")
-    read, emit, gate, call = response.content.readany, pump.emit, pump.gate, pump.scope.call
+    emit, gate, call = pump.emit, pump.gate, pump.scope.call
     while chunk:
         emit(chunk)
         if call.over:  # the protocol has ended before the body
-            return await _wind_up(response)
+            return await _wind_up(read)
         if gate.paused:
             await gate.wait()
         chunk = await read()
     return None
 
 
-async def _wind_up(response: aiohttp.ClientResponse) -> None:
+async def _wind_up(read: Read) -> None:
     """Keep the connection if the rest of the body comes promptly, close it otherwise."""
     left = ERROR_BODY
     try:
         async with asyncio.timeout(LINGER):
-            while left > 0 and (rest := await response.content.readany()):
+            while left > 0 and (rest := await read()):
                 left -= len(rest)
     except TimeoutError:
         _log.debug("closed a connection whose answer was complete but whose body was not")
 
 
-async def _status_error(request: Request, response: aiohttp.ClientResponse) -> ChatError:
+async def _status_error(
+    request: Request, response: aiohttp.ClientResponse, read: Read
+) -> ChatError:
     if 300 <= response.status < 400:
         target = response.headers.get("Location", "nowhere").partition("?")[0]
         return Redirected(
             f"{host_of(request.url)} redirects to {target}; a POST is not repeated elsewhere: "
             "set base_url to the new address if you trust it"
         )
-    body = await _bounded(response)
+    body = await _bounded(read)
     return refusal(body, status=response.status, headers=response.headers)
 
 
-async def _opening(request: Request, response: aiohttp.ClientResponse) -> bytes:
+async def _opening(request: Request, response: aiohttp.ClientResponse, read: Read) -> bytes:
     """The first bytes; an error if they, and the content type, say that this is no answer."""
     kind = response.content_type
     if "html" in kind:
-        body = await _until_visible(response)
+        body = await _until_visible(read)
         if body.lstrip()[:1] == b"<":
-            raise _web_page(await _bounded(response, body))
+            raise _web_page(await _bounded(read, body))
         return body
     if kind.endswith("json") and request.expects in (TEXT, SSE):
-        body = await _until_visible(response)
+        body = await _until_visible(read)
         if body.lstrip()[:1] == b"{":
-            body = await _bounded(response, body)
+            body = await _bounded(read, body)
             if said_no(_json(body)) or (request.expects == SSE and body):
                 raise refusal(body, status=response.status, headers=response.headers)
         return body
-    return await response.content.readany()
+    return await read()
 
 
 def _web_page(body: bytes) -> ChatError:
@@ -149,22 +156,22 @@ def _json(body: bytes) -> object:
         return None
 
 
-async def _until_visible(response: aiohttp.ClientResponse) -> bytes:
+async def _until_visible(read: Read) -> bytes:
     body = b""
-    while not body.strip() and (chunk := await response.content.readany()):
+    while not body.strip() and (chunk := await read()):
         body += chunk
     return body
 
 
-async def _bounded(response: aiohttp.ClientResponse, body: bytes = b"") -> bytes:
+async def _bounded(read: Read, body: bytes = b"") -> bytes:
     """The body as far as it is worth reading; what comes late or breaks off is left out."""
     import aiohttp
 
     try:
         async with asyncio.timeout(ERROR_TIME):
-            while len(body) < ERROR_BODY and (chunk := await response.content.readany()):
+            while len(body) < ERROR_BODY and (chunk := await read()):
                 body += chunk
-    except (TimeoutError, aiohttp.ClientError):
+    except (TimeoutError, TransportError, aiohttp.ClientError):
         _log.debug("the body of an error could not be read to its end")
     return body
 
@@ -172,7 +179,7 @@ async def _bounded(response: aiohttp.ClientResponse, body: bytes = b"") -> bytes
 @asynccontextmanager
 async def _reply(
     request: Request, session: aiohttp.ClientSession
-) -> AsyncGenerator[aiohttp.ClientResponse]:
+) -> AsyncGenerator[tuple[aiohttp.ClientResponse, Listener]]:
     import aiohttp
 
     route = request.route
@@ -191,34 +198,12 @@ async def _reply(
         max_line_size=HEADER_LINE,
         max_field_size=HEADER_LINE,
     )
+    listener = Listener(response, route.timeout.silence)
     try:
-        with _awake(response):
-            yield response
+        yield response, listener
     finally:
+        listener.close()
         response.close()  # of a body that was read to its end, nothing is left to close
-
-
-@contextmanager
-def _awake(response: aiohttp.ClientResponse) -> Generator[None]:
-    """When a session is closed under a stream, aiohttp forgets to tell who is reading."""
-    connection = response.connection
-    protocol = None if connection is None else connection.protocol
-    closed = None if protocol is None else protocol.closed
-    if closed is None:  # the whole body is here
-        yield
-        return
-
-    def tell(closed: asyncio.Future[None]) -> None:
-        if not closed.cancelled():
-            closed.exception()
-        if not response.content.is_eof() and response.content.exception() is None:
-            response.content.set_exception(ConnectionLost("the session was closed under it"))
-
-    closed.add_done_callback(tell)
-    try:
-        yield
-    finally:
-        closed.remove_done_callback(tell)
 
 
 def _decodable(headers: Mapping[str, str]) -> dict[str, str]:
