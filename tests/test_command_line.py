@@ -122,9 +122,9 @@ async def test_words_arrive_at_a_terminal_one_by_one(server: LocalServer) -> Non
     controller, terminal = pty.openpty()
     process = await rxchat("Hi", "--provider", "acytoo", "--base-url", server.url, stdout=terminal)
     os.close(terminal)
-    assert await asyncio.to_thread(os.read, controller, 99) == b"Hel"
+    assert await asyncio.to_thread(os.read, controller, 3) == b"Hel"
     server.exchanges[0].release()
-    assert await asyncio.to_thread(os.read, controller, 99) == b"lo"
+    assert await asyncio.to_thread(os.read, controller, 2) == b"lo"
     assert await process.wait() == 0
     os.close(controller)
 

@@ -38,8 +38,8 @@ class Pump(DisposableBase, Generic[T]):
         self._on_next = observer.on_next
         self._hang_up: Callable[[], bool | None] | None = None
         self.task = scope.loop.create_task(self._run(run), name=f"rxchat: {name}")
-        scope.pumps.add(self)  # the loop holds its tasks weakly
-        self.task.add_done_callback(lambda _: scope.pumps.discard(self))
+        scope.pumps.add(self.task)
+        self.task.add_done_callback(scope.pumps.discard)
 
     @property
     def gate(self) -> Gate:

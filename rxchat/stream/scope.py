@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from reactivex import abc
 from reactivex.scheduler.eventloop import AsyncIOScheduler
 
 from rxchat.errors import LoopError
-
-if TYPE_CHECKING:
-    from rxchat.stream.pump import Pump
 
 __all__ = ["Call", "Gate", "Scope"]
 
@@ -78,7 +75,7 @@ class Scope(AsyncIOScheduler):
     def __init__(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
         super().__init__(loop or _running_loop())
         self.gate = Gate()
-        self.pumps: set[Pump[Any]] = set()
+        self.pumps: set[asyncio.Task[None]] = set()  # the loop itself holds tasks weakly
         self.call = Call()
         self._origin = datetime.now(UTC) - timedelta(seconds=self.loop.time())
 
@@ -109,8 +106,8 @@ class Scope(AsyncIOScheduler):
 
     async def drained(self) -> None:
         """Return when every pump has ended and closed its socket."""
-        while tasks := {pump.task for pump in self.pumps} - {asyncio.current_task()}:
-            await asyncio.wait(tasks)
+        while pumps := self.pumps - {asyncio.current_task()}:
+            await asyncio.wait(pumps)
 
 
 def _running_loop() -> asyncio.AbstractEventLoop:
