@@ -48,4 +48,4 @@ def __getattr__(word: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_ROOM_OF})
+    return sorted(_ROOM_OF)

@@ -14,15 +14,16 @@
     │   ├── Truncated           the answer ended before its end                             ↻
     │   ├── EmptyAnswer         the answer ended before it began                            ↻
     │   ├── Garbled             the bytes are not what the protocol says
+    │   ├── FrameTooLarge       one event or line is larger than any answer's
     │   └── NotAnAnswer         a web page or the like instead of an answer
     ├── ServiceError          the service said no
-    │   ├── BadRequest          400, 413, 422: the request is wrong
+    │   ├── BadRequest          400 and other 4xx: the request is wrong
     │   ├── Unauthorized        401, 403: the key is missing, wrong or not enough
-    │   ├── NotFound            404: no such address or model
+    │   ├── NotFound            404, 410: no such address or model
     │   ├── QuotaExhausted      402, or 429 with no credit left
     │   ├── RateLimited         429: too much at once                                       ↻
-    │   ├── Overloaded          503, 529: the service is too busy                           ↻
-    │   ├── ServerError         other 5xx, 408, 409, 425: the service failed                ↻
+    │   ├── Overloaded          498, 503, 529: the service is too busy                      ↻
+    │   ├── ServerError         other 5xx, 408, 409, 424, 425: the service failed           ↻
     │   ├── Redirected          3xx: the service moved; the request was not repeated there
     │   └── Blocked             a bot check or firewall stands before the service
     ├── AllFailed             every source failed                        (ExceptionGroup)
@@ -53,6 +54,7 @@ __all__ = [
     "Deadline",
     "EmptyAnswer",
     "EmptyStream",
+    "FrameTooLarge",
     "Garbled",
     "InvalidPrompt",
     "LoopError",
@@ -192,6 +194,10 @@ class EmptyAnswer(BadAnswer):
 
 class Garbled(BadAnswer):
     """The bytes are not what the protocol says."""
+
+
+class FrameTooLarge(BadAnswer):
+    """One event or line is larger than the decoder's limit."""
 
 
 class NotAnAnswer(BadAnswer):

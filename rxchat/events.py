@@ -2,13 +2,16 @@
 
 A provider's stream is `Start`?, then content, then `Usage`?, then exactly one `Finish`.
 
+`opaque` holds what a service wants back with the next turn (a signature, an encrypted thought):
+nobody else reads it.
+
 Events are msgspec structs: they are made once per token, and a struct costs a sixth of an
 equivalent attrs class; those that can hold no cycle are left out of garbage collection.
 """
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from msgspec import Struct
 
@@ -16,6 +19,7 @@ __all__ = [
     "Event",
     "Finish",
     "Other",
+    "Reason",
     "Reasoning",
     "Refusal",
     "Reset",
@@ -35,54 +39,65 @@ class Start(Struct, frozen=True, gc=False):
 
 
 class Text(Struct, frozen=True, gc=False):
-    """A piece of the answer; `index` tells answers apart when several were asked for."""
+    """A piece of the answer; `choice` tells answers apart when several were asked for."""
 
     text: str
-    index: int = 0
+    choice: int = 0
+    opaque: Any = None
 
 
 class Reasoning(Struct, frozen=True, gc=False):
     """A piece of the model's thinking."""
 
     text: str
-    index: int = 0
+    choice: int = 0
+    opaque: Any = None
 
 
 class Refusal(Struct, frozen=True, gc=False):
     """A piece of the model's explanation of why it will not answer."""
 
     text: str
-    index: int = 0
+    choice: int = 0
+    opaque: Any = None
 
 
 class ToolCall(Struct, frozen=True, gc=False):
-    """A piece of a tool call: `arguments` is a fragment of JSON text."""
+    """A piece of the `index`-th tool call of an answer; `arguments` is raw JSON text."""
 
+    index: int = 0
     id: str = ""
     name: str = ""
     arguments: str = ""
-    index: int = 0
+    choice: int = 0
+    opaque: Any = None
 
 
 class Usage(Struct, frozen=True, gc=False):
     """What the answer cost, in tokens; None where the service does not say."""
 
-    input_tokens: int | None = None
-    output_tokens: int | None = None
-    reasoning_tokens: int | None = None
-    cached_tokens: int | None = None
+    input: int | None = None
+    output: int | None = None
+    total: int | None = None
+    reasoning: int | None = None
+    cached: int | None = None
+
+
+Reason: TypeAlias = Literal["stop", "length", "tool_calls", "content_filter", "other"]
 
 
 class Finish(Struct, frozen=True, gc=False):
-    """The answer is complete; `reason` is "stop" unless the service says otherwise."""
+    """The answer is complete; `raw` is the service's own word for the reason."""
 
-    reason: str = "stop"
+    reason: Reason = "stop"
+    raw: str | None = None
+    choice: int = 0
 
 
 class Reset(Struct, frozen=True, gc=False):
     """Forget the content so far: the answer starts again or goes on from another source."""
 
-    kind: str = "restart"
+    cause: str = "restart"
 
 
 class Other(Struct, frozen=True):

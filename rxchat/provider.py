@@ -21,7 +21,7 @@ from rxchat.events import Event
 from rxchat.framing import Decoder
 from rxchat.messages import Message, Prompt, messages
 from rxchat.operators.wire import answer, send, sign
-from rxchat.request import Headers, Request, Route, Timeout
+from rxchat.request import Headers, Request, Route, Timeout, without_password
 from rxchat.signing import Signature, unsigned
 from rxchat.stream import Stream, wrap
 
@@ -75,13 +75,21 @@ class Format:
     system: bool = True
 
 
+def _address(base_url: str) -> str:
+    parts = urlsplit(base_url)
+    if parts.scheme not in ("http", "https") or not parts.netloc:
+        shown = without_password(base_url)
+        raise UsageError(f"base_url must be an http:// or https:// address, not {shown!r}")
+    return base_url.rstrip("/")
+
+
 @attrs.frozen(kw_only=True, repr=False)
 class Provider:
     """A chat service: call it with a prompt to get a cold stream of what it says."""
 
     name: str
     format: Format
-    base_url: str
+    base_url: str = attrs.field(converter=_address)
     model: str
     site: str | None = None
     models: tuple[str, ...] = ()
@@ -99,10 +107,12 @@ class Provider:
 
     @property
     def supports_history(self) -> bool:
+        """Whether earlier turns are sent as such, and not folded into one text."""
         return self.format.history
 
     @property
     def supports_system(self) -> bool:
+        """Whether system messages have a place of their own; otherwise they go with the others."""
         return self.format.system
 
     def __call__(self, prompt: Prompt, /, **options: Unpack[Options]) -> Stream[Event]:
@@ -144,20 +154,25 @@ class Provider:
         return changed
 
     def __repr__(self) -> str:
-        return f"<provider {self.name}: {self.url}, model {self.model!r}>"
+        return f"<provider {self.name}: {without_password(self.url)}, model {self.model!r}>"
 
     def _unsigned(self, prompt: Prompt) -> Request:
         try:
-            ask = Ask(messages(prompt), self.model, {**self.format.options, **self.options})
+            conversation = messages(prompt)
+        except (TypeError, ValueError) as error:
+            raise InvalidPrompt(str(error), provider=self.name) from None
+        ask = Ask(conversation, self.model, {**self.format.options, **self.options})
+        body = self.format.body(ask)
+        try:
             return Request.post(
                 self.url,
-                self.format.body(ask),
+                body,
                 headers=self.headers,
                 expects=self.format.expects,
                 name=self.name,
                 route=self.route,
             )
-        except (TypeError, ValueError) as error:  # lone surrogates are a ValueError, too
+        except UnicodeEncodeError as error:
             raise InvalidPrompt(str(error), provider=self.name) from None
 
     def _warn_if_gone(self) -> None:
@@ -178,14 +193,13 @@ _warned: set[str] = set()
 
 
 def _base_url(provider: Provider, name: str, value: str) -> Provider:
-    parts = urlsplit(value)
-    if parts.scheme not in ("http", "https") or not parts.netloc:
-        raise UsageError(f"base_url must be an http:// or https:// address, not {value!r}")
     # Whether the old address answers says nothing about the new one.
-    return attrs.evolve(provider, base_url=value.rstrip("/"), working=True)
+    return attrs.evolve(provider, base_url=value, working=True)
 
 
 def _model(provider: Provider, name: str, value: str) -> Provider:
+    if not isinstance(value, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeError(f"must be a name, not {value!r}")
     model = provider.aliases.get(value, value) or provider.model
     if provider.models and model not in provider.models:
         raise UnknownModel(

@@ -10,14 +10,14 @@ from urllib.parse import urlsplit, urlunsplit
 import attrs
 import msgspec
 
-__all__ = ["Headers", "Request", "Route", "Timeout"]
+__all__ = ["Headers", "Request", "Route", "Timeout", "without_password"]
 
 # Values of these headers are never shown.
 SECRET_HEADERS = frozenset(
     {"authorization", "proxy-authorization", "x-api-key", "api-key", "x-goog-api-key", "cookie"}
 )
 # Media types of answers: what `Request.expects` may say.
-TEXT, NDJSON, SSE = "text/plain", "application/x-ndjson", "text/event-stream"
+PLAIN_TEXT, JSON_LINES, EVENT_STREAM = "text/plain", "application/x-ndjson", "text/event-stream"
 
 
 class Headers(Mapping[str, str]):
@@ -87,18 +87,23 @@ class Timeout:
         return value if isinstance(value, Timeout) else cls(value, value)
 
 
-def _without_password(url: str | None) -> str:
-    parts = urlsplit(url or "")
-    if "@" not in parts.netloc:
-        return repr(url)
-    return repr(urlunsplit(parts._replace(netloc="***@" + parts.netloc.rpartition("@")[2])))
+def without_password(url: str) -> str:
+    """An address as it may be shown: without what stands before its `@`, and without a query."""
+    parts = urlsplit(url)
+    _, at, host = parts.netloc.rpartition("@")
+    query = "***" if parts.query else ""
+    return urlunsplit(parts._replace(netloc=f"***@{host}" if at else host, query=query))
+
+
+def _shown(url: str | None) -> str:
+    return repr(url and without_password(url))
 
 
 @attrs.frozen
 class Route:
     """The way a request takes: none of this is seen by the service."""
 
-    proxy: str | None = attrs.field(default=None, repr=_without_password)
+    proxy: str | None = attrs.field(default=None, repr=_shown)
     timeout: Timeout = Timeout()
     ssl: ssl.SSLContext | None = attrs.field(default=None, repr=False)
     session: Any = attrs.field(default=None, repr=False)  # an aiohttp.ClientSession
@@ -107,7 +112,7 @@ class Route:
         scheme = urlsplit(self.proxy or "").scheme
         if self.proxy not in (None, "env") and scheme not in ("http", "https"):
             raise ValueError(
-                f"proxy {_without_password(self.proxy)} must be an http:// or https:// address, "
+                f"proxy {_shown(self.proxy)} must be an http:// or https:// address, "
                 'or "env" to take it from HTTP_PROXY, HTTPS_PROXY and NO_PROXY'
             )
         if not isinstance(self.ssl, ssl.SSLContext | None):  # pyright: ignore[reportUnnecessaryIsInstance]
@@ -125,12 +130,12 @@ def _size(body: bytes) -> str:
 class Request:
     """One HTTP request, ready to be signed and sent.
 
-    `expects` is the media type of the answer; a JSON reply where text or an event stream was
-    expected is read as an error.
+    `expects` is the media type of the answer: where it is plain text or an event stream, a JSON
+    object that says `error` is read as one.
     """
 
     method: str
-    url: str
+    url: str = attrs.field(repr=_shown)
     headers: Headers = attrs.field(factory=Headers, converter=Headers)
     body: bytes = attrs.field(default=b"", repr=_size)
     expects: str | None = None

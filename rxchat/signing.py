@@ -17,7 +17,7 @@ import attrs
 
 from rxchat.request import Request
 
-__all__ = ["MessageHash", "Signature", "StampedNonce", "unsigned"]
+__all__ = ["Signature", "bearer", "header_key", "md5_signature", "sha256_hash", "unsigned"]
 
 Signature: TypeAlias = Callable[[Request], Request]
 
@@ -28,7 +28,28 @@ def unsigned(request: Request) -> Request:
 
 
 @attrs.frozen
-class MessageHash:
+class bearer:  # noqa: N801  # a signature is called like a function
+    """`Authorization: Bearer key`."""
+
+    key: str = attrs.field(repr=False)
+
+    def __call__(self, request: Request) -> Request:
+        return request.but(headers={"Authorization": f"Bearer {self.key}"})
+
+
+@attrs.frozen
+class header_key:  # noqa: N801
+    """The key alone, in a header of the service's choice."""
+
+    name: str
+    key: str = attrs.field(repr=False)
+
+    def __call__(self, request: Request) -> Request:
+        return request.but(headers={self.name: self.key})
+
+
+@attrs.frozen
+class sha256_hash:  # noqa: N801
     """Cromicle: the body carries a token and the SHA-256 of token and message."""
 
     token: str = "abc"  # noqa: S105  # the service takes any
@@ -45,7 +66,7 @@ def _device_id() -> str:
 
 
 @attrs.frozen
-class StampedNonce:
+class md5_signature:  # noqa: N801
     """FlowGpt: headers carry a timestamp, a nonce and the MD5 of both with the authorization."""
 
     clock: Callable[[], float] = time.time

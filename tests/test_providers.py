@@ -21,7 +21,7 @@ from rxchat.messages import Message, format_prompt, messages
 from rxchat.provider import Provider, ServiceGone, _warned
 from rxchat.providers import acytoo, chatanywhere, cromicle, flowgpt
 from rxchat.request import Headers, Request, Route, Timeout
-from rxchat.signing import MessageHash, StampedNonce
+from rxchat.signing import md5_signature, sha256_hash
 
 FOUR = [cromicle, acytoo, flowgpt, chatanywhere]
 TALK = [system("Be brief."), user("Привет"), assistant("Здравствуйте!"), user("How are you? 🌍")]
@@ -175,7 +175,7 @@ HASHES = [
 
 @pytest.mark.parametrize(("token", "message", "digest"), HASHES)
 def test_the_message_hash(token: str, message: str, digest: str) -> None:
-    signed = MessageHash(token)(Request.post("http://x", {"message": message}))
+    signed = sha256_hash(token)(Request.post("http://x", {"message": message}))
     assert signed.json == {"message": message, "token": token, "hash": digest}
 
 
@@ -187,7 +187,7 @@ STAMPS = [
 
 @pytest.mark.parametrize(("now", "nonce", "digest"), STAMPS)
 def test_the_stamped_nonce(now: float, nonce: str, digest: str) -> None:
-    sign = StampedNonce(clock=lambda: now, nonce=lambda: nonce)
+    sign = md5_signature(clock=lambda: now, nonce=lambda: nonce)
     headers = sign(Request.post("http://x", {}, headers={"Authorization": "Bearer null"})).headers
     assert headers["X-Signature"] == digest
     assert headers["X-Timestamp"] == str(int(now))

@@ -48,9 +48,8 @@ from rxchat.events import Event, Finish, Other, Text
 from rxchat.framing import NDJSON, SSE, Frame, Utf8Text
 from rxchat.provider import Ask, Format, Provider
 from rxchat.providers import acytoo, chatanywhere, cromicle, flowgpt
-from rxchat.request import SSE as SSE_TYPE
-from rxchat.request import Request, Timeout
-from rxchat.signing import MessageHash, StampedNonce
+from rxchat.request import EVENT_STREAM, Request, Timeout
+from rxchat.signing import md5_signature, sha256_hash
 from rxchat.testing import HOLD, LocalServer, Reply, Voice, mocked
 from rxchat.transport import pool
 
@@ -158,8 +157,8 @@ async def test_every_attempt_has_a_decoder_of_its_own(server: LocalServer) -> No
 # A stream taken apart ---------------------------------------------------------------------------
 
 TAKEN_APART: list[tuple[Provider, Any]] = [
-    (cromicle, MessageHash()),
-    (flowgpt, StampedNonce()),
+    (cromicle, sha256_hash()),
+    (flowgpt, md5_signature()),
 ]
 
 
@@ -184,7 +183,7 @@ async def test_each_step_works_alone(server: LocalServer) -> None:
     mapping = cromicle.format.mapping
     events = [event async for event in rxchat.of("a", "b").pipe(ops.events(mapping))]
     assert events == [Text("a"), Text("b"), Finish()]
-    signed = await rxchat.of(cromicle.request("Hi")).pipe(ops.sign(MessageHash("t")))
+    signed = await rxchat.of(cromicle.request("Hi")).pipe(ops.sign(sha256_hash("t")))
     assert signed.json["token"] == "t"
 
 
@@ -755,7 +754,7 @@ def _ask(ask: Ask) -> dict[str, str]:
 
 done = Provider(
     name="done",
-    format=Format(path="/sse", body=_ask, decoder=SSE, mapping=Done, expects=SSE_TYPE),
+    format=Format(path="/sse", body=_ask, decoder=SSE, mapping=Done, expects=EVENT_STREAM),
     base_url="http://127.0.0.1:1",
     model="m",
 )
@@ -886,7 +885,7 @@ async def test_a_stream_that_waits_for_a_connection_says_so(
     monkeypatch.setattr(pool, "STREAMS", 1)
     caplog.set_level("INFO", "rxchat")
     server.reply = Reply("Hi", HOLD)
-    assert rxchat.connections() == rxchat.Connections(0, 0, 1024)
+    assert rxchat.connections() == rxchat.Connections(0, 0, 1)
     provider = acytoo.but(base_url=server.url)
     async with provider("1").open() as first, provider("2").open() as second:
         await anext(first)

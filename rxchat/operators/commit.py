@@ -6,16 +6,17 @@ trace. From then on everything is passed through, the error too.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from reactivex import Observable, abc
 from reactivex.disposable import SingleAssignmentDisposable
 
+from rxchat.errors import UsageError
 from rxchat.events import is_content
 from rxchat.stream import Scope
 
-__all__ = ["Attempt"]
+__all__ = ["Attempt", "anything", "some_streams"]
 
 HELD = 1024  # lifecycle events that wait for content; one more counts as content
 
@@ -77,3 +78,20 @@ class Attempt(SingleAssignmentDisposable):
         held, self._held = self._held, []
         for item in held:
             self._emit(item)
+
+
+def some_streams(joining: str, streams: Sequence[object]) -> None:
+    """Refuse to join nothing, or what is no stream, before anything is sent."""
+    if not streams:
+        raise UsageError(f"{joining}() needs at least one stream")
+    for stream in streams:
+        if not isinstance(stream, Observable):
+            raise UsageError(
+                f"{joining}() takes streams, not {type(stream).__name__}; "
+                f"write {joining}(*streams) for a list of them"
+            )
+
+
+def anything(error: Exception) -> bool:
+    """The default of `when`: every failure of a service counts."""
+    return True

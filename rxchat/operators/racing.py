@@ -8,8 +8,8 @@ from reactivex import Observable, abc
 from reactivex.abc import DisposableBase
 from reactivex.disposable import CompositeDisposable
 
-from rxchat.errors import AllFailed, UsageError, is_fatal
-from rxchat.operators.commit import Attempt
+from rxchat.errors import AllFailed, is_fatal
+from rxchat.operators.commit import Attempt, some_streams
 from rxchat.stream import Scope, Stream, wrap
 
 __all__ = ["race"]
@@ -21,10 +21,9 @@ def race(*streams: Observable[T]) -> Stream[T]:
     """The stream with the first content; the others are hung up in the same moment.
 
     A stream that fails or ends without content is out, and the others go on. If all of them
-    fail, `AllFailed` has every error; if none fails and none speaks, the race ends empty.
+    fail, `AllFailed` has every error. If nobody speaks but one ends well, so does the race.
     """
-    if not streams:
-        raise UsageError("race() needs at least one stream")
+    some_streams("race", streams)
 
     def subscribe(
         observer: abc.ObserverBase[T], scheduler: abc.SchedulerBase | None = None
@@ -76,9 +75,13 @@ def race(*streams: Observable[T]) -> Stream[T]:
         for place in range(len(streams)):
             runners.append(enter(place))
             all_runners.add(runners[-1])
-        for runner, stream in zip(runners, streams, strict=True):
-            if not over:  # a stream that speaks at once leaves the rest unasked
-                runner.start(stream, scope)
+        try:
+            for runner, stream in zip(runners, streams, strict=True):
+                if not over:  # a stream that speaks at once leaves the rest unasked
+                    runner.start(stream, scope)
+        except Exception:
+            all_runners.dispose()  # those who run already
+            raise
         return all_runners
 
     return wrap(Observable(subscribe), "race")

@@ -11,7 +11,7 @@ from reactivex.abc import DisposableBase
 from reactivex.disposable import SerialDisposable
 
 from rxchat.errors import AllFailed, ChatError, UsageError, is_fatal, is_retryable
-from rxchat.operators.commit import Attempt
+from rxchat.operators.commit import Attempt, anything, some_streams
 from rxchat.stream import Scope, Stream, wrap
 
 __all__ = ["exponential", "fallback", "fallback_to", "retry"]
@@ -19,9 +19,16 @@ __all__ = ["exponential", "fallback", "fallback_to", "retry"]
 T = TypeVar("T")
 
 
-def exponential(base: float = 0.5, most: float = 8.0) -> Callable[[int], float]:
-    """Seconds before the n-th retry: at random up to a cap that doubles each time (full jitter)."""
-    return lambda retries: random.uniform(0, min(most, base * 2 ** (retries - 1)))  # noqa: S311
+def exponential(
+    base: float = 0.5, most: float = 8.0, chance: Callable[[], float] = random.random
+) -> Callable[[int], float]:
+    """Seconds before the n-th retry: at random up to a cap that doubles each time (full jitter).
+
+    >>> pause = exponential(base=1, most=4, chance=lambda: 1)
+    >>> [pause(retries) for retries in (1, 2, 3, 4)]
+    [1, 2, 4, 4]
+    """
+    return lambda retries: min(most, base * 2 ** (retries - 1)) * chance()
 
 
 def retry(
@@ -73,15 +80,13 @@ def retry(
     return op
 
 
-def fallback(
-    *streams: Observable[T], when: Callable[[Exception], bool] = lambda error: True
-) -> Stream[T]:
+def fallback(*streams: Observable[T], when: Callable[[Exception], bool] = anything) -> Stream[T]:
     """The first stream that speaks: when one fails before its first content, the next is tried.
 
-    If all fail, `AllFailed` has every error. `when` tells which errors move on to the next.
+    If all fail, `AllFailed` has every error. `when` tells which errors move on to the next. A
+    stream that ends well without content ends the whole: to say nothing is no failure.
     """
-    if not streams:
-        raise UsageError("fallback() needs at least one stream")
+    some_streams("fallback", streams)
 
     def subscribe(
         observer: abc.ObserverBase[T], scheduler: abc.SchedulerBase | None = None
@@ -111,13 +116,16 @@ def fallback(
 
 def _after(errors: Sequence[Exception]) -> Exception:
     """The last error, which remembers those before it."""
+    last = errors[-1]
     for earlier in errors[:-1]:
-        errors[-1].add_note(f"before it: {type(earlier).__name__}: {earlier}")
-    return errors[-1]
+        note = f"before it: {type(earlier).__name__}: {earlier}"
+        if note not in getattr(last, "__notes__", ()):  # the stream may have been run before
+            last.add_note(note)
+    return last
 
 
 def fallback_to(
-    *others: Observable[T], when: Callable[[Exception], bool] = lambda error: True
+    *others: Observable[T], when: Callable[[Exception], bool] = anything
 ) -> Callable[[Observable[T]], Observable[T]]:
     """`fallback` as an operator: `stream.pipe(ops.fallback(other))`."""
     return lambda source: fallback(source, *others, when=when)

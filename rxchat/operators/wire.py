@@ -21,7 +21,7 @@ from reactivex import operators as rx
 from reactivex.abc import DisposableBase
 from reactivex.disposable import CompositeDisposable, SingleAssignmentDisposable
 
-from rxchat.errors import ChatError, Garbled, Truncated, UsageError
+from rxchat.errors import BadAnswer, ChatError, FrameTooLarge, Garbled, Truncated, UsageError
 from rxchat.events import Event, Finish, Text, is_content
 from rxchat.framing import Decoder, FramingError
 from rxchat.request import Request
@@ -146,6 +146,9 @@ class _Stage(Protocol[In, Out]):
     def close(self, batch: list[Out]) -> Exception | None: ...
 
 
+_BROKEN: dict[str, type[BadAnswer]] = {"truncated": Truncated, "too-long": FrameTooLarge}
+
+
 class _Decoding(Generic[F]):
     """Bytes to frames: what a decoder finds wrong becomes an error of ours."""
 
@@ -172,8 +175,7 @@ class _Decoding(Generic[F]):
         if not isinstance(error, FramingError):
             return error
         batch += error.before
-        kind = Truncated if error.kind == "truncated" else Garbled
-        return kind(f"{error}: {error.excerpt!r}")
+        return _BROKEN.get(error.kind, Garbled)(f"{error}: {error.excerpt!r}")
 
 
 class _Mapping(Generic[F]):

@@ -8,14 +8,13 @@ from typing import Any
 
 from msgspec import Struct
 
-from rxchat.errors import EmptyAnswer, QuotaExhausted
+from rxchat.errors import EmptyAnswer, InvalidPrompt, QuotaExhausted
 from rxchat.events import Event, Finish, Other, Text
 from rxchat.framing import NDJSON
 from rxchat.provider import Ask, Format, Provider
 from rxchat.refusal import refusal
-from rxchat.request import NDJSON as NDJSON_TYPE
-from rxchat.request import Headers
-from rxchat.signing import StampedNonce
+from rxchat.request import JSON_LINES, Headers
+from rxchat.signing import md5_signature
 
 __all__ = ["FlowGptLines", "flowgpt"]
 
@@ -66,7 +65,7 @@ class FlowGptLines:
 def _body(ask: Ask) -> dict[str, Any]:
     said = [message for message in ask.messages if message.role != "system"]
     if not said:
-        raise ValueError("flowgpt needs a question: the prompt has only system messages")
+        raise InvalidPrompt("flowgpt needs a question: the prompt has only system messages")
     *before, question = said
     system = "\n".join(message.content for message in ask.messages if message.role == "system")
     return {
@@ -91,8 +90,8 @@ flowgpt = Provider(
         body=_body,
         decoder=partial(NDJSON, Line),
         mapping=FlowGptLines,
-        expects=NDJSON_TYPE,
-        signature=StampedNonce(),
+        expects=JSON_LINES,
+        signature=md5_signature(),
         options={"temperature": 0.7},
     ),
     base_url="https://prod-backend-k8s.flowgpt.com",

@@ -15,8 +15,8 @@ from rxchat.events import Event, Finish, Text
 from rxchat.framing import Utf8Text
 from rxchat.messages import format_prompt
 from rxchat.provider import Ask, Format, Provider
-from rxchat.request import TEXT, Headers
-from rxchat.signing import MessageHash
+from rxchat.request import PLAIN_TEXT, Headers
+from rxchat.signing import sha256_hash
 
 __all__ = ["PlainText", "acytoo", "chatanywhere", "cromicle"]
 
@@ -74,14 +74,16 @@ def _chatanywhere_body(ask: Ask) -> dict[str, Any]:
 
 
 def _plain(path: str, body: Any, **fields: Any) -> Format:
-    return Format(path=path, body=body, decoder=Utf8Text, mapping=PlainText, expects=TEXT, **fields)
+    return Format(
+        path=path, body=body, decoder=Utf8Text, mapping=PlainText, expects=PLAIN_TEXT, **fields
+    )
 
 
 _HEADERS = Headers({"accept": "*/*", "content-type": "application/json"})
 
 cromicle = Provider(
     name="cromicle",
-    format=_plain("/chat", _cromicle_body, signature=MessageHash(), history=False, system=False),
+    format=_plain("/chat", _cromicle_body, signature=sha256_hash(), history=False, system=False),
     base_url="https://cromicle.top",
     model="gpt-3.5-turbo",
     models=("gpt-3.5-turbo",),

@@ -9,12 +9,13 @@ from rxchat.testing.marbles import Cold, cold, draw
 from rxchat.testing.replies import HOLD, Reply
 from rxchat.testing.scripted import Scripted
 from rxchat.testing.server import LocalServer
-from rxchat.testing.voices import VOICES, Voice
+from rxchat.testing.voices import ANYTHING, VOICES, Voice
 
 if TYPE_CHECKING:
-    from rxchat.testing.aioresponses_shim import mocked
+    from rxchat.testing.aioresponses_shim import mocked as mocked
 
 __all__ = [
+    "ANYTHING",
     "HOLD",
     "VOICES",
     "Cold",
@@ -28,7 +29,6 @@ __all__ = [
     "Voice",
     "cold",
     "draw",
-    "mocked",
     "no_leaks",
     "run_virtual",
 ]

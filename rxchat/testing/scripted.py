@@ -21,8 +21,8 @@ class Scripted:
     event is itself. `then` gives the next request another script; the last one is repeated.
 
     >>> say = Scripted("Hel", 0.01, "lo")
-    >>> say("Hi").run()
-    Finish(reason='stop')
+    >>> say("Hi").run().reason
+    'stop'
     >>> say.prompts
     [(Message(role='user', content='Hi'),)]
     """

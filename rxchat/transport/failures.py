@@ -20,73 +20,61 @@ __all__ = ["failure_of", "host_of"]
 
 
 def host_of(url: str) -> str:
+    """The part of an address that may be shown."""
     return urlsplit(url).netloc.rpartition("@")[2] or "the service"
 
 
 def failure_of(error: Exception, request: Request, *, answering: bool) -> ChatError:
     """aiohttp's error as ours, most exact class first."""
     import aiohttp
+    from aiohttp.http_exceptions import ContentEncodingError
 
-    host, timeout = host_of(request.url), request.route.timeout
-    reason = _reason(error)
-    table: tuple[tuple[type[Exception], ChatError], ...] = (
-        (
-            aiohttp.ConnectionTimeoutError,
-            Deadline(f"no connection to {host} within {timeout.connect} s", phase="connect"),
-        ),
-        (
-            TimeoutError,
-            Deadline(f"{host} sent nothing for {timeout.silence} s", phase="silence"),
-        ),
+    host, timeout, reason = host_of(request.url), request.route.timeout, _reason(error)
+    when = "in the middle of the answer" if answering else "before it answered"
+    table: tuple[tuple[type[Exception], type[ChatError], str], ...] = (
+        (aiohttp.InvalidURL, UsageError, f"the address of {host!r} cannot be read: see base_url"),
+        (TimeoutError, Deadline, f"{host} sent nothing for {timeout.silence} s"),
         (
             aiohttp.ClientHttpProxyError,
-            ConnectFailed(f"the proxy does not connect to {host}: status {_status(error)}"),
+            ConnectFailed,
+            f"the proxy does not connect to {host}: status {getattr(error, 'status', None)}",
         ),
         (
             aiohttp.ClientProxyConnectionError,
-            ConnectFailed(f"the proxy to {host} cannot be reached: {reason}"),
+            ConnectFailed,
+            f"the proxy to {host} cannot be reached: {reason}",
         ),
+        (aiohttp.ClientSSLError, ConnectFailed, f"no trusted TLS connection to {host}: {reason}"),
+        (aiohttp.ClientConnectorError, ConnectFailed, f"cannot connect to {host}: {reason}"),
         (
-            aiohttp.ClientSSLError,
-            ConnectFailed(f"no trusted TLS connection to {host}: {reason}", retryable=False),
+            ContentEncodingError,
+            Garbled,
+            f"{host} compressed the answer in a way that cannot be read",
         ),
-        (aiohttp.ClientConnectorError, ConnectFailed(f"cannot connect to {host}: {reason}")),
-        (aiohttp.ClientPayloadError, _broken_body(error, host)),
-        (
-            aiohttp.InvalidURL,
-            UsageError(f"the address of {host!r} cannot be read; see base_url"),
-        ),
+        (aiohttp.ClientPayloadError, Truncated, f"{host} closed the connection {when}"),
         (
             aiohttp.ClientResponseError,
-            Garbled(f"{host} does not speak HTTP as it should: {reason}"),
+            Garbled,
+            f"{host} does not speak HTTP as it should: {reason}",
         ),
         (
             aiohttp.ClientConnectionError,
-            ConnectionLost(f"{host} closed the connection {_when(answering)}: {reason}"),
+            ConnectionLost,
+            f"{host} closed the connection {when}: {reason}",
         ),
-        (OSError, ConnectionLost(f"the connection to {host} broke {_when(answering)}: {reason}")),
-        (RuntimeError, ConnectionLost(f"the session to {host} cannot be used: {reason}")),
+        (OSError, ConnectionLost, f"the connection to {host} broke {when}: {reason}"),
+        (ValueError, UsageError, f"the address of {host!r} cannot be read: see base_url"),
+        (RuntimeError, ConnectionLost, f"the session to {host} cannot be used: {reason}"),
     )
-    return next(
-        (ours for theirs, ours in table if isinstance(error, theirs)),
-        TransportError(f"the request to {host} failed: {reason}"),
-    )
-
-
-def _broken_body(error: Exception, host: str) -> ChatError:
-    from aiohttp.http_exceptions import ContentEncodingError
-
+    if isinstance(error, aiohttp.ConnectionTimeoutError):
+        return Deadline(f"no connection to {host} within {timeout.connect} s", phase="connect")
     if isinstance(error.__cause__, ContentEncodingError):
-        return Garbled(f"{host} compressed the answer in a way that cannot be read")
-    return Truncated(f"{host} closed the connection in the middle of the answer")
-
-
-def _when(answering: bool) -> str:
-    return "in the middle of the answer" if answering else "before it answered"
-
-
-def _status(error: Exception) -> object:
-    return getattr(error, "status", "unknown")
+        error = error.__cause__
+    kind, message = next(
+        ((ours, says) for theirs, ours, says in table if isinstance(error, theirs)),
+        (TransportError, f"the request to {host} failed: {reason}"),
+    )
+    return kind(message, retryable=False if isinstance(error, aiohttp.ClientSSLError) else None)
 
 
 def _reason(error: Exception) -> str:

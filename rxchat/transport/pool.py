@@ -31,7 +31,7 @@ class Connections:
 
     streams: int = 0
     waiting: int = 0
-    limit: int = STREAMS
+    limit: int = 1024
 
 
 class _Pool:
@@ -120,5 +120,5 @@ def connections() -> Connections:
     """How many streams run on the running loop's shared session, and how many wait for a slot."""
     pool = _pools.get(asyncio.get_running_loop())
     if pool is None:
-        return Connections()
-    return Connections(pool.streams - pool.waiting, pool.waiting)
+        return Connections(limit=STREAMS)
+    return Connections(pool.streams - pool.waiting, pool.waiting, STREAMS)

@@ -22,7 +22,7 @@ from rxchat.errors import (
     TransportError,
 )
 from rxchat.refusal import excerpt, refusal, request_id, said_no
-from rxchat.request import SSE, TEXT, Request
+from rxchat.request import EVENT_STREAM, PLAIN_TEXT, Request
 from rxchat.stream import Pump, Stream, source
 from rxchat.transport.failures import failure_of, host_of
 from rxchat.transport.listening import Listener
@@ -38,8 +38,8 @@ Read: TypeAlias = Callable[[], Awaitable[bytes]]
 LINGER = 0.2  # seconds that a complete answer's body has to end, to keep its connection
 ERROR_BODY = 64 * 1024  # bytes of an error's body that are read
 ERROR_TIME = 10.0  # seconds that they may take
-HEADER_LINE = 16 * 1024
-READ = 64 * 1024
+HEADER_LINE = 16 * 1024  # bytes that one header of a reply may have
+READ = 64 * 1024  # bytes that aiohttp reads ahead, and that a complete answer's rest may have
 
 _log = logging.getLogger("rxchat")
 
@@ -104,7 +104,7 @@ async def _answer(
 
 async def _wind_up(read: Read) -> None:
     """Keep the connection if the rest of the body comes promptly, close it otherwise."""
-    left = ERROR_BODY
+    left = READ
     try:
         async with asyncio.timeout(LINGER):
             while left > 0 and (rest := await read()):
@@ -134,11 +134,11 @@ async def _opening(request: Request, response: aiohttp.ClientResponse, read: Rea
         if body.lstrip()[:1] == b"<":
             raise _web_page(await _bounded(read, body))
         return body
-    if kind.endswith("json") and request.expects in (TEXT, SSE):
+    if kind.endswith("json") and request.expects in (PLAIN_TEXT, EVENT_STREAM):
         body = await _until_visible(read)
         if body.lstrip()[:1] == b"{":
             body = await _bounded(read, body)
-            if said_no(_json(body)) or (request.expects == SSE and body):
+            if said_no(_json(body)) or (request.expects == EVENT_STREAM and body):
                 raise refusal(body, status=response.status, headers=response.headers)
         return body
     return await read()
@@ -209,11 +209,16 @@ async def _reply(
 def _decodable(headers: Mapping[str, str]) -> dict[str, str]:
     """Advertise only the codings that can be decoded here."""
     return {
-        name: value.replace(", br", "")
+        name: _without_brotli(value)
         if name.lower() == "accept-encoding" and not _brotli()
         else value
         for name, value in headers.items()
     }
+
+
+def _without_brotli(codings: str) -> str:
+    kept = (coding.strip() for coding in codings.split(","))
+    return ", ".join(coding for coding in kept if coding.partition(";")[0] != "br")
 
 
 @cache

@@ -20,7 +20,7 @@ from rxchat.framing import NDJSON, SSE, Frame, Utf8Text
 from rxchat.providers import acytoo, chatanywhere, cromicle, flowgpt
 from rxchat.providers.flowgpt_lines import FlowGptLines, Line
 from rxchat.providers.plain_text import PlainText
-from rxchat.signing import StampedNonce
+from rxchat.signing import md5_signature
 from rxchat.stream import Cursor, Op, Pump, Subscription
 
 # A provider's stream ----------------------------------------------------------------------------
@@ -190,7 +190,7 @@ def a_stream_for_each_item() -> None:
 def the_steps_of_a_provider() -> None:
     request = flowgpt.request("hi")
     frames = rxchat.of(request).pipe(
-        ops.sign(StampedNonce()), ops.send(), ops.decode(lambda: NDJSON(Line))
+        ops.sign(md5_signature()), ops.send(), ops.decode(lambda: NDJSON(Line))
     )
     assert_type(frames, Stream[Line])
     assert_type(frames.pipe(ops.events(FlowGptLines)), Stream[Event])
@@ -214,7 +214,7 @@ def the_steps_of_a_provider_with_a_mapping_of_your_own() -> None:
             return [Finish()]
 
     words = rxchat.of(flowgpt.request("hi")).pipe(
-        ops.sign(StampedNonce()),
+        ops.sign(md5_signature()),
         ops.send(),
         ops.decode(lambda: NDJSON(Line)),
         ops.events(Mapping),
@@ -270,7 +270,7 @@ async def telling_events_apart() -> str:
         match event:
             case Text(text) | Reasoning(text):
                 assert_type(text, str)
-            case Usage(input_tokens=tokens):
+            case Usage(input=tokens):
                 assert_type(tokens, int | None)
             case Start(model):
                 assert_type(model, str)
