@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from rxchat.operators.creation import zip as zip
     from rxchat.operators.racing import race as race
     from rxchat.operators.recovery import fallback as fallback
+    from rxchat.stream import Op as Op
+    from rxchat.stream import Pump as Pump
     from rxchat.stream import Scope as Scope
     from rxchat.stream import Stream as Stream
     from rxchat.stream import source as source
@@ -33,7 +35,7 @@ _ROOMS = {
     "operators.creation": ("concat", "interval", "merge", "of", "timer", "zip"),
     "operators.racing": ("race",),
     "operators.recovery": ("fallback",),
-    "stream": ("Scope", "Stream", "source", "wrap"),
+    "stream": ("Op", "Pump", "Scope", "Stream", "source", "wrap"),
     "transport": ("Connections", "connections"),
 }
 _ROOM_OF = {word: room for room, words in _ROOMS.items() for word in words}

@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import secrets
 import string
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
+
+import attrs
 
 from rxchat.errors import EmptyAnswer
 from rxchat.events import Event, Finish, Text
 from rxchat.framing import Utf8Text
 from rxchat.messages import format_prompt
 from rxchat.provider import Ask, Format, Provider
-from rxchat.request import PLAIN_TEXT, Headers
+from rxchat.request import PLAIN_TEXT, Headers, Request
 from rxchat.signing import sha256_hash
 
 __all__ = ["PlainText", "acytoo", "chatanywhere", "cromicle"]
@@ -42,9 +44,18 @@ def _history(ask: Ask) -> list[dict[str, str]]:
     return [{"role": message.role, "content": message.content} for message in ask.messages]
 
 
-def _conversation_id() -> str:
-    """The service's own client sent one constant id, which all its users shared."""
-    return "s1_" + "".join(secrets.choice(string.ascii_letters + string.digits) for _ in range(18))
+def _eighteen_characters() -> str:
+    return "".join(secrets.choice(string.ascii_letters + string.digits) for _ in range(18))
+
+
+@attrs.frozen
+class fresh_conversation:  # noqa: N801  # a signature is called like a function
+    """Every request is a conversation of its own: the service's client sent one id for all."""
+
+    new: Callable[[], str] = attrs.field(default=_eighteen_characters, repr=False)
+
+    def __call__(self, request: Request) -> Request:
+        return request.but(json={**request.json, "id": f"s1_{self.new()}"})
 
 
 def _cromicle_body(ask: Ask) -> dict[str, Any]:
@@ -64,7 +75,6 @@ def _acytoo_body(ask: Ask) -> dict[str, Any]:
 def _chatanywhere_body(ask: Ask) -> dict[str, Any]:
     return {
         "list": _history(ask),
-        "id": _conversation_id(),
         "title": ask.messages[-1].content,
         "prompt": "",
         "temperature": ask.options["temperature"],
@@ -107,7 +117,13 @@ acytoo = Provider(
 
 chatanywhere = Provider(
     name="chatanywhere",
-    format=_plain("/v1/chat/gpt/", _chatanywhere_body, options={"temperature": 0.5}, system=False),
+    format=_plain(
+        "/v1/chat/gpt/",
+        _chatanywhere_body,
+        signature=fresh_conversation(),
+        options={"temperature": 0.5},
+        system=False,
+    ),
     base_url="https://chatanywhere.cn",
     model="gpt-3.5-turbo",
     models=("gpt-3.5-turbo",),

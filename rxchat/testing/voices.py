@@ -265,11 +265,13 @@ VOICES: Final[Mapping[str, Voice]] = {
 ANYTHING: Final = Voice("anything", "*", methods=())
 """Any request is right: for tests of HTTP itself."""
 
+_NOBODY = "nobody listens at {}: give LocalServer(voices=[Voice(name, path, ...)]) one that does"
+
 NOBODY: Final = Voice(
     "nobody",
     "*",
     methods=(),
-    objection=lambda exchange, _: Reply.status(404, f"nobody listens at {exchange.path}"),
+    objection=lambda exchange, _: Reply.status(404, _NOBODY.format(exchange.path)),
 )
 
 
