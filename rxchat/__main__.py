@@ -67,6 +67,11 @@ async def _ask(said: argparse.Namespace) -> int:
     except ChatError as error:
         _complain(f"{type(error).__name__}: {error}")
         return WRONG_USAGE if isinstance(error, UsageError) else FAILED
+    except BrokenPipeError:
+        raise
+    except (OSError, UnicodeEncodeError) as error:
+        _complain(f"the answer cannot be written here: {error}")
+        return FAILED
     return OK
 
 
@@ -87,7 +92,8 @@ def _warn(message: Warning | str, *_: object, **__: object) -> None:
 
 
 def _complain(text: str) -> None:
-    print(f"rxchat: {' '.join(text.split())}", file=sys.stderr)
+    line = "".join(char if char.isprintable() else " " for char in text)
+    print(f"rxchat: {' '.join(line.split())}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -251,14 +251,19 @@ class Blocked(ServiceError):
 
 
 class AllFailed(ChatError, ExceptionGroup[Exception]):
-    """Every source failed; `.exceptions` has each failure, in the order of the sources."""
+    """Every source failed; `.exceptions` has each failure, in the order of the sources.
+
+    The whole may be tried again if one of them may, as soon as the first of these may.
+    """
 
     def __new__(cls, message: str, exceptions: Sequence[Exception], **facts: Any) -> Self:
         return super().__new__(cls, message, exceptions)
 
     def __init__(self, message: str, exceptions: Sequence[Exception], **facts: Any) -> None:
         super().__init__(message, **facts)
-        self.about(retryable=any(map(is_retryable, exceptions)))
+        again = [error for error in exceptions if is_retryable(error)]
+        waits = [getattr(error, "retry_after", None) or 0.0 for error in again]
+        self.about(retryable=bool(again), retry_after=min(waits, default=0.0) or None)
 
     def derive(self, excs: Sequence[Exception], /) -> AllFailed:  # type: ignore[override]
         """Keep the type when the group is split by `except*`."""
@@ -281,6 +286,13 @@ class Aborted(ChatError):
 
 class CallbackFailed(ChatError):
     """A function of yours raised inside the stream; the cause says what."""
+
+    @classmethod
+    def by(cls, bug: Exception) -> Self:
+        """The failure that a bug is to the rest of the stream."""
+        failure = cls(f"a callback raised {type(bug).__name__}: {bug}")
+        failure.__cause__ = bug
+        return failure
 
 
 def is_fatal(error: BaseException) -> bool:

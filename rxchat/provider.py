@@ -7,11 +7,11 @@ with `but(...)`, or for one call with `provider(prompt, ...)`, is the same set o
 from __future__ import annotations
 
 import math
+import re
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from ssl import SSLContext
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
-from urllib.parse import urlsplit
 
 import attrs
 import reactivex
@@ -21,7 +21,7 @@ from rxchat.events import Event
 from rxchat.framing import Decoder
 from rxchat.messages import Message, Prompt, messages
 from rxchat.operators.wire import answer, send, sign
-from rxchat.request import Headers, Request, Route, Timeout, without_password
+from rxchat.request import Headers, Request, Route, Timeout, is_http, without_password
 from rxchat.signing import Signature, unsigned
 from rxchat.stream import Stream, wrap
 
@@ -76,10 +76,11 @@ class Format:
 
 
 def _address(base_url: str) -> str:
-    parts = urlsplit(base_url)
-    if parts.scheme not in ("http", "https") or not parts.netloc:
-        shown = without_password(base_url)
-        raise UsageError(f"base_url must be an http:// or https:// address, not {shown!r}")
+    if not is_http(base_url) or re.search("[?#@]", base_url):
+        raise UsageError(
+            "base_url must be an http:// or https:// address without a user, a query and a "
+            f"fragment, not {without_password(base_url)!r}"
+        )
     return base_url.rstrip("/")
 
 

@@ -7,6 +7,7 @@ an `error` object, an `error` text, `message`, `detail` (text or list), and the 
 from __future__ import annotations
 
 import re
+from codecs import BOM_UTF8
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, cast
@@ -88,9 +89,10 @@ def refusal(
     return error if wanted is None else error.about(retryable=wanted)
 
 
-def said_no(value: object) -> bool:
-    """Tell whether a JSON value is an error object: it has an `error` that is not empty."""
-    return isinstance(value, Mapping) and bool(cast("Mapping[str, Any]", value).get("error"))
+def said_no(body: bytes) -> bool:
+    """Tell whether a JSON body is an error: it has an `error`, or nothing but a `detail`."""
+    whole = _whole(_json(body))
+    return bool(whole.get("error")) or set(whole) == {"detail"}
 
 
 def excerpt(body: bytes | str, limit: int = 200) -> str:
@@ -111,8 +113,8 @@ def _text(body: bytes | str) -> str:
 
 def _json(body: bytes | str) -> object:
     try:
-        return msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeError):
+        return msgspec.json.decode(body.removeprefix(BOM_UTF8) if isinstance(body, bytes) else body)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
         return None
 
 
@@ -155,7 +157,8 @@ def _detail(item: object) -> str:
     if not isinstance(item, Mapping):
         return str(item)
     fields = cast("Mapping[str, Any]", item)
-    where = ".".join(str(step) for step in fields.get("loc", ()))
+    steps = fields.get("loc")
+    where = ".".join(map(str, cast("list[object]", steps))) if isinstance(steps, list) else ""
     return f"{where}: {fields.get('msg', '')}" if where else str(fields.get("msg", item))
 
 

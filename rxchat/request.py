@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+import math
+import re
 import ssl
 from collections.abc import Iterator, Mapping
 from typing import Any, Self
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 import attrs
 import msgspec
 
 __all__ = ["Headers", "Request", "Route", "Timeout", "without_password"]
 
-# Values of these headers are never shown.
-SECRET_HEADERS = frozenset(
-    {"authorization", "proxy-authorization", "x-api-key", "api-key", "x-goog-api-key", "cookie"}
-)
+# Values of headers with such a word in their name are never shown.
+SECRET = re.compile("key|token|secret|auth|cookie|password|credential")
 # Media types of answers: what `Request.expects` may say.
 PLAIN_TEXT, JSON_LINES, EVENT_STREAM = "text/plain", "application/x-ndjson", "text/event-stream"
 
@@ -28,8 +28,8 @@ class Headers(Mapping[str, str]):
     def __init__(self, fields: Mapping[str, str] | None = None) -> None:
         self._fields = {name.lower(): (name, value) for name, value in (fields or {}).items()}
         for name, value in self._fields.values():
-            if any(char in name + value for char in "\r\n\0"):
-                raise ValueError(f"header {name!r} must not contain a line break")
+            if not name or re.search(r"[\x00-\x08\x0a-\x1f\x7f]", name + value):
+                raise ValueError(f"header {name!r} must not contain a line break or the like")
 
     def __getitem__(self, name: str) -> str:
         return self._fields[name.lower()][1]
@@ -56,7 +56,7 @@ class Headers(Mapping[str, str]):
     def __repr__(self) -> str:
         return repr(
             {
-                name: "***" if key in SECRET_HEADERS and value else value
+                name: "***" if SECRET.search(key) and value else value
                 for key, (name, value) in self._fields.items()
             }
         )
@@ -78,8 +78,8 @@ class Timeout:
 
     def __attrs_post_init__(self) -> None:
         for name, value in attrs.asdict(self).items():
-            if value is not None and not value > 0:
-                raise ValueError(f"{name} must be more than 0 seconds, not {value!r}")
+            if value is not None and not 0 < value < math.inf:
+                raise ValueError(f"{name} must be more than 0 seconds, or None, not {value!r}")
 
     @classmethod
     def of(cls, value: Timeout | float | None) -> Timeout:
@@ -88,11 +88,15 @@ class Timeout:
 
 
 def without_password(url: str) -> str:
-    """An address as it may be shown: without what stands before its `@`, and without a query."""
-    parts = urlsplit(url)
-    _, at, host = parts.netloc.rpartition("@")
-    query = "***" if parts.query else ""
-    return urlunsplit(parts._replace(netloc=f"***@{host}" if at else host, query=query))
+    """An address as it may be shown: without what may be secret in it, however it is written."""
+    address = re.sub(r"^([a-zA-Z][\w+.-]*:)?(/*)[^@]*@", r"\1\2***@", url)
+    return re.sub(r"[?#].*", "?***", address)
+
+
+def is_http(url: str | None) -> bool:
+    """Tell whether an address is a whole one that a request may go to."""
+    parts = urlsplit(url or "")
+    return parts.scheme in ("http", "https") and bool(parts.netloc)
 
 
 def _shown(url: str | None) -> str:
@@ -109,15 +113,16 @@ class Route:
     session: Any = attrs.field(default=None, repr=False)  # an aiohttp.ClientSession
 
     def __attrs_post_init__(self) -> None:
-        scheme = urlsplit(self.proxy or "").scheme
-        if self.proxy not in (None, "env") and scheme not in ("http", "https"):
+        if self.proxy not in (None, "env") and not is_http(self.proxy):
             raise ValueError(
-                f"proxy {_shown(self.proxy)} must be an http:// or https:// address, "
+                f"{_shown(self.proxy)} must be an http:// or https:// address, "
                 'or "env" to take it from HTTP_PROXY, HTTPS_PROXY and NO_PROXY'
             )
+        if self.session is not None and not hasattr(self.session, "request"):
+            raise TypeError(f"must be an aiohttp.ClientSession, not {self.session!r}")
         if not isinstance(self.ssl, ssl.SSLContext | None):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise TypeError(
-                f"ssl must be an ssl.SSLContext, not {self.ssl!r}: certificates are always "
+                f"must be an ssl.SSLContext, not {self.ssl!r}: certificates are always "
                 "verified; load your own with ssl.create_default_context(cafile=...)"
             )
 

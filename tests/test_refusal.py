@@ -160,14 +160,24 @@ def test_a_request_id_is_found(headers: Any, body: Any, expected: str | None) ->
     assert refusal(body, headers=headers).request_id == expected
 
 
-@pytest.mark.parametrize("value", [{"error": "x"}, {"error": {"a": 1}}])
+@pytest.mark.parametrize(
+    "value", [{"error": "x"}, {"error": {"a": 1}}, [{"error": "x"}], {"detail": "x"}]
+)
 def test_an_error_object_says_no(value: object) -> None:
-    assert said_no(value)
+    assert said_no(encode(value))
+    assert said_no(b"\xef\xbb\xbf" + encode(value))
 
 
-@pytest.mark.parametrize("value", [{"error": None}, {"error": {}}, {}, [], "error", None])
+@pytest.mark.parametrize(
+    "value", [{"error": None}, {"error": {}}, {}, [], "error", None, {"detail": 1, "more": 2}]
+)
 def test_what_has_no_error_does_not_say_no(value: object) -> None:
-    assert not said_no(value)
+    assert not said_no(encode(value))
+
+
+@pytest.mark.parametrize("body", [b"[" * 60_000, b'{"detail": [{"loc": null, "msg": "x"}]}'])
+def test_no_body_is_too_odd_to_be_read(body: bytes) -> None:
+    assert isinstance(refusal(body, status=422), BadRequest)
 
 
 def test_an_excerpt_is_one_short_line() -> None:

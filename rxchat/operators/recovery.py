@@ -10,7 +10,7 @@ from reactivex import Observable, abc
 from reactivex.abc import DisposableBase
 from reactivex.disposable import SerialDisposable
 
-from rxchat.errors import AllFailed, ChatError, UsageError, is_fatal, is_retryable
+from rxchat.errors import AllFailed, CallbackFailed, ChatError, UsageError, is_fatal, is_retryable
 from rxchat.operators.commit import Attempt, anything, some_streams
 from rxchat.stream import Scope, Stream, wrap
 
@@ -48,6 +48,16 @@ def retry(
         raise UsageError(f"retry(attempts) counts all attempts: at least 1, not {attempts}")
     pause = backoff or exponential()
 
+    def wait(error: Exception, number: int) -> float | None:
+        """Seconds before the next attempt; None if there is to be none."""
+        if is_fatal(error) or number == attempts or not when(error):
+            return None
+        asked = error.retry_after if isinstance(error, ChatError) else None
+        if asked is not None and asked > max_wait:
+            _note(error, f"not tried again: {asked} s is more than {max_wait=} s")
+            return None
+        return float(pause(number) if asked is None else asked)
+
     def op(source: Observable[T]) -> Observable[T]:
         def subscribe(
             observer: abc.ObserverBase[T], scheduler: abc.SchedulerBase | None = None
@@ -57,14 +67,13 @@ def retry(
 
             def attempt(number: int) -> None:
                 def failed(error: Exception) -> None:
-                    wait = error.retry_after if isinstance(error, ChatError) else None
-                    if is_fatal(error) or number == attempts or not when(error):
-                        observer.on_error(error)
-                    elif wait is not None and wait > max_wait:
-                        error.add_note(f"not tried again: {wait} s is more than {max_wait=} s")
+                    try:
+                        seconds = wait(error, number)
+                    except Exception as bug:  # in `when` or `backoff`
+                        seconds, error = None, CallbackFailed.by(bug)
+                    if seconds is None:
                         observer.on_error(error)
                     else:
-                        seconds = pause(number) if wait is None else wait
                         current.disposable = scope.schedule_relative(
                             seconds, lambda scheduler, state: attempt(number + 1)
                         )
@@ -98,7 +107,12 @@ def fallback(*streams: Observable[T], when: Callable[[Exception], bool] = anythi
         def attempt(place: int) -> None:
             def failed(error: Exception) -> None:
                 errors.append(error)
-                if is_fatal(error) or not when(error):
+                try:
+                    last = is_fatal(error) or not when(error)
+                except Exception as bug:
+                    last = True
+                    errors.append(CallbackFailed.by(bug))
+                if last:
                     observer.on_error(_after(errors))
                 elif place + 1 == len(streams):
                     observer.on_error(AllFailed("all streams failed", errors))
@@ -116,12 +130,14 @@ def fallback(*streams: Observable[T], when: Callable[[Exception], bool] = anythi
 
 def _after(errors: Sequence[Exception]) -> Exception:
     """The last error, which remembers those before it."""
-    last = errors[-1]
     for earlier in errors[:-1]:
-        note = f"before it: {type(earlier).__name__}: {earlier}"
-        if note not in getattr(last, "__notes__", ()):  # the stream may have been run before
-            last.add_note(note)
-    return last
+        _note(errors[-1], f"before it: {type(earlier).__name__}: {earlier}")
+    return errors[-1]
+
+
+def _note(error: Exception, note: str) -> None:
+    if note not in getattr(error, "__notes__", ()):  # the stream may have been run before
+        error.add_note(note)
 
 
 def fallback_to(

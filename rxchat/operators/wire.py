@@ -21,7 +21,15 @@ from reactivex import operators as rx
 from reactivex.abc import DisposableBase
 from reactivex.disposable import CompositeDisposable, SingleAssignmentDisposable
 
-from rxchat.errors import BadAnswer, ChatError, FrameTooLarge, Garbled, Truncated, UsageError
+from rxchat.errors import (
+    BadAnswer,
+    CallbackFailed,
+    ChatError,
+    FrameTooLarge,
+    Garbled,
+    Truncated,
+    UsageError,
+)
 from rxchat.events import Event, Finish, Text, is_content
 from rxchat.framing import Decoder, FramingError
 from rxchat.request import Request
@@ -58,6 +66,9 @@ def send() -> Op[Request, bytes]:
                     observer.on_error(UsageError(_ONE_REQUEST))
                     return
                 sent = True
+                if not isinstance(request, Request):  # pyright: ignore[reportUnnecessaryIsInstance]
+                    observer.on_error(UsageError(f"send() takes a Request, not {request!r}"))
+                    return
                 body.disposable = exchange(request).subscribe(
                     observer.on_next, observer.on_error, observer.on_completed, scheduler=scope
                 )
@@ -259,8 +270,11 @@ def _stage(make: Callable[[Call], Any], name: str | None = None) -> Op[Any, Any]
             emit = observer.on_next
 
             def deliver(batch: list[Any], failure: Exception | None, ended: bool) -> None:
-                for item in batch:
-                    emit(item)
+                try:
+                    for item in batch:
+                        emit(item)
+                except Exception as bug:  # of an operator downstream, which must not hang
+                    failure = CallbackFailed.by(bug)
                 if failure is not None:
                     on_error(failure)
                 elif ended:
@@ -273,7 +287,7 @@ def _stage(make: Callable[[Call], Any], name: str | None = None) -> Op[Any, Any]
 
             def on_error(error: Exception) -> None:
                 if isinstance(error, ChatError):
-                    error.about(**call.facts())
+                    error.about(**scope.call.facts())
                 observer.on_error(error)
 
             def on_completed() -> None:

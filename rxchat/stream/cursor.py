@@ -44,24 +44,29 @@ class _Buffer(Generic[T]):
 
     def on_error(self, error: Exception) -> None:
         self.end = error
+        self.resume()
         self._wake()
 
     def on_completed(self) -> None:
-        self.end = _COMPLETED
-        self._wake()
+        self.on_error(_COMPLETED)
+
+    def resume(self) -> None:
+        """Take the pause back: others may share the gate."""
+        if self.pausing:
+            self.pausing = False
+            self.gate.resume()
 
     async def filled(self) -> None:
         """Return when there is an item or an end; meanwhile the gate is open."""
         if self.waiter is not None:
             raise LoopError("two tasks are waiting on one iterator; give each its own")
-        if self.pausing:
-            self.pausing = False
-            self.gate.resume()
-        self.waiter = self.loop.create_future()
+        self.resume()
+        waiter = self.waiter = self.loop.create_future()
         try:
-            await self.waiter
+            await waiter
         finally:
-            self.waiter = None
+            if self.waiter is waiter:  # otherwise it was woken, and another may wait by now
+                self.waiter = None
 
     def _wake(self) -> None:
         waiter, self.waiter = self.waiter, None  # the rest of a burst finds nobody to wake
@@ -97,7 +102,7 @@ class Cursor(AsyncIterator[T_co]):
         items = self._items
         if not items:
             buffer = self._buffer
-            if buffer.end is None:
+            while not items and buffer.end is None:
                 try:
                     await buffer.filled()
                 except asyncio.CancelledError:
@@ -121,7 +126,7 @@ class Cursor(AsyncIterator[T_co]):
 
     def close(self) -> None:
         """Hang up; what was not taken yet is gone."""
-        self._subscription.dispose()
+        self._hang_up()
         self._buffer.items.clear()
         if self._buffer.end is None:
             self._buffer.on_completed()
@@ -147,6 +152,11 @@ class Cursor(AsyncIterator[T_co]):
         except RuntimeError:
             on_the_loop = False
         if on_the_loop:
-            self._subscription.dispose()
+            self._hang_up()
         elif not loop.is_closed():
             loop.call_soon_threadsafe(self._subscription.dispose)
+            loop.call_soon_threadsafe(self._buffer.resume)
+
+    def _hang_up(self) -> None:
+        self._subscription.dispose()
+        self._buffer.resume()

@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeAlias, TypeVar, cast, overload
 import reactivex
 from reactivex import ConnectableObservable, GroupedObservable, Observable, abc
 from reactivex.abc import DisposableBase
-from reactivex.disposable import SingleAssignmentDisposable
+from reactivex.disposable import Disposable, SingleAssignmentDisposable
 
 from rxchat.errors import Aborted, EmptyStream, LoopError, UsageError
 from rxchat.stream.cursor import Cursor
@@ -211,7 +211,11 @@ def source(run: Callable[[Pump[T]], Awaitable[None]], name: str | None = None) -
     def subscribe(
         observer: abc.ObserverBase[T], scheduler: abc.SchedulerBase | None = None
     ) -> DisposableBase:
-        return Pump(run, observer, Scope.of(scheduler), title)
+        scope = Scope.of(scheduler)
+        if scope.gate.shut:  # at the end of the loop, nothing new begins
+            observer.on_error(Aborted("the stream was cancelled from outside"))
+            return Disposable()
+        return Pump(run, observer, scope, title)
 
     return _named(Stream(subscribe), title)
 
@@ -261,6 +265,9 @@ class _Hop(Generic[T]):
         self.on_next = on_next
         self.on_error = on_error
         self.on_completed = on_completed
+
+
+abc.ObserverBase.register(_Hop)  # reactivex asks for its own class here and there
 
 
 def lift(
@@ -348,6 +355,7 @@ class _Root(Generic[T]):
         self._subscription.dispose()
 
     def _consumer_raised(self, bug: Exception) -> None:
+        self._on_next = _ignore  # a source that emits while it is subscribed to goes on
         self._subscription.dispose()
         self._report(f"a consumer of stream {self._name!r} raised; it was disposed of", bug)
 

@@ -37,7 +37,8 @@ class Pump(DisposableBase, Generic[T]):
         self._observer = observer
         self._on_next = observer.on_next
         self._hang_up: Callable[[], bool | None] | None = None
-        self.task = scope.loop.create_task(self._run(run), name=f"rxchat: {name}")
+        # Not `create_task`: a loop's eager tasks would emit while they are subscribed to.
+        self.task = asyncio.Task(self._run(run), loop=scope.loop, name=f"rxchat: {name}")
         scope.pumps.add(self.task)
         self.task.add_done_callback(scope.pumps.discard)
 
@@ -53,9 +54,7 @@ class Pump(DisposableBase, Generic[T]):
             self._on_next(item)
         except Exception as error:
             # Not the source's failure: a retry must not pay for the request again.
-            failure = CallbackFailed(f"a callback raised {type(error).__name__}: {error}")
-            failure.__cause__ = error
-            self._observer.on_error(failure)
+            self._observer.on_error(CallbackFailed.by(error))
             self.dispose()
 
     async def send(self, item: T) -> None:
@@ -82,10 +81,15 @@ class Pump(DisposableBase, Generic[T]):
         try:
             await run(self)
         except asyncio.CancelledError:
-            self._end(Aborted("the stream was cancelled from outside"))
+            if not self.disposed:
+                self.gate.shut = True
+                self._end(Aborted("the stream was cancelled from outside"))
             raise
         except Exception as error:
             self._end(error)
+        except BaseException as error:  # KeyboardInterrupt and its like end the program
+            self._end(Aborted(f"the stream was stopped by {type(error).__name__}"))
+            raise
         else:
             self._end(None)
 

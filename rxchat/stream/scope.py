@@ -17,9 +17,10 @@ __all__ = ["Call", "Gate", "Scope"]
 class Gate:
     """The consumer's demand: open unless somebody downstream has paused it."""
 
-    __slots__ = ("_pauses", "_waiters")
+    __slots__ = ("_pauses", "_waiters", "shut")
 
     def __init__(self) -> None:
+        self.shut = False  # for good: the subscription was cancelled from outside
         self._pauses = 0
         self._waiters: list[asyncio.Future[None]] = []
 
@@ -51,13 +52,14 @@ class Gate:
 class Call:
     """The facts of one request, written by whoever learns them first, read by errors."""
 
-    __slots__ = ("content_emitted", "name", "over", "request_id", "status")
+    __slots__ = ("content_emitted", "name", "over", "request_id", "sent", "status")
 
     def __init__(self, name: str | None = None) -> None:
         self.name = name
         self.status: int | None = None
         self.request_id: str | None = None
         self.content_emitted = False
+        self.sent = False  # another request needs a call of its own
         self.over = False  # the protocol has said its last word; bytes may still follow
 
     def facts(self) -> dict[str, Any]:

@@ -31,10 +31,12 @@ class Listener:
         self._since: float | None = None  # when the pending read began to wait
         self._timer: asyncio.TimerHandle | None = None
         self._closed: asyncio.Future[None] | None = None
+        self.delivering = False  # what was read is being handed on
         connection = response.connection
         protocol = None if connection is None else connection.protocol
         if protocol is not None:  # otherwise the whole body is here already
             protocol.read_timeout = None
+            protocol.start_timeout()  # which cancels the one that waited for the headers
             self._closed = protocol.closed
         if self._closed is not None:
             self._closed.add_done_callback(self._connection_closed)
@@ -55,10 +57,12 @@ class Listener:
         if self._closed is not None:
             self._closed.remove_done_callback(self._connection_closed)
 
-    def _look(self, silence: float) -> None:
+    def _look(self, silence: float, again: bool = True) -> None:
         waited = 0.0 if self._since is None else self._loop.time() - self._since
         if waited < silence:
             self._timer = self._loop.call_later(silence - waited, self._look, silence)
+        elif again:  # if the loop was blocked, the bytes may be there, only not read yet
+            self._timer = self._loop.call_later(0, self._look, silence, False)
         else:
             host = self._response.url.authority
             self._content.set_exception(Deadline(f"{host} sent nothing for {silence} s"))

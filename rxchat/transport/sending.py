@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import logging
+from codecs import BOM_UTF8
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import cache
 from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import urlsplit
-
-import msgspec
 
 from rxchat.errors import (
     Blocked,
@@ -22,8 +21,8 @@ from rxchat.errors import (
     TransportError,
 )
 from rxchat.refusal import excerpt, refusal, request_id, said_no
-from rxchat.request import EVENT_STREAM, PLAIN_TEXT, Request
-from rxchat.stream import Pump, Stream, source
+from rxchat.request import EVENT_STREAM, PLAIN_TEXT, Request, without_password
+from rxchat.stream import Call, Pump, Stream, source
 from rxchat.transport.failures import failure_of, host_of
 from rxchat.transport.listening import Listener
 from rxchat.transport.pool import session_for
@@ -60,7 +59,9 @@ async def _exchange(request: Request, pump: Pump[bytes]) -> ChatError | None:
     import aiohttp
 
     call = pump.scope.call
-    call.name = call.name or request.name
+    if call.sent:
+        call = pump.scope.call = Call()
+    call.sent, call.name = True, call.name or request.name
     try:
         async with (
             session_for(request.route, call) as session,
@@ -68,13 +69,14 @@ async def _exchange(request: Request, pump: Pump[bytes]) -> ChatError | None:
         ):
 
             def hang_up() -> bool:
-                if not call.over:
+                winds_up = call.over and listener.delivering
+                if not winds_up:
                     response.close()
-                return call.over
+                return winds_up
 
             pump.closing(hang_up)
             call.status, call.request_id = response.status, request_id(response.headers)
-            await _answer(request, response, listener.read, pump)
+            await _answer(request, response, listener, pump)
     except ChatError as failure:
         return failure
     except (aiohttp.ClientError, OSError, RuntimeError, ValueError) as error:
@@ -83,9 +85,10 @@ async def _exchange(request: Request, pump: Pump[bytes]) -> ChatError | None:
 
 
 async def _answer(
-    request: Request, response: aiohttp.ClientResponse, read: Read, pump: Pump[bytes]
+    request: Request, response: aiohttp.ClientResponse, listener: Listener, pump: Pump[bytes]
 ) -> None:
     """Give the body, after a look at whether it is an answer at all."""
+    read = listener.read
     if not 200 <= response.status < 300:
         raise await _status_error(request, response, read)
     chunk = await _opening(request, response, read)
@@ -93,7 +96,9 @@ async def _answer(
         raise EmptyAnswer("the body of the answer is empty")
     emit, gate, call = pump.emit, pump.gate, pump.scope.call
     while chunk:
+        listener.delivering = True
         emit(chunk)
+        listener.delivering = False
         if call.over:  # the protocol has ended before the body
             return await _wind_up(read)
         if gate.paused:
@@ -117,7 +122,7 @@ async def _status_error(
     request: Request, response: aiohttp.ClientResponse, read: Read
 ) -> ChatError:
     if 300 <= response.status < 400:
-        target = response.headers.get("Location", "nowhere").partition("?")[0]
+        target = without_password(response.headers.get("Location", "nowhere"))
         return Redirected(
             f"{host_of(request.url)} redirects to {target}; a POST is not repeated elsewhere: "
             "set base_url to the new address if you trust it"
@@ -131,14 +136,14 @@ async def _opening(request: Request, response: aiohttp.ClientResponse, read: Rea
     kind = response.content_type
     if "html" in kind:
         body = await _until_visible(read)
-        if body.lstrip()[:1] == b"<":
+        if _visible(body)[:1] == b"<":
             raise _web_page(await _bounded(read, body))
         return body
     if kind.endswith("json") and request.expects in (PLAIN_TEXT, EVENT_STREAM):
         body = await _until_visible(read)
-        if body.lstrip()[:1] == b"{":
+        if _visible(body)[:1] in (b"{", b"["):
             body = await _bounded(read, body)
-            if said_no(_json(body)) or (request.expects == EVENT_STREAM and body):
+            if said_no(body) or (request.expects == EVENT_STREAM and body):
                 raise refusal(body, status=response.status, headers=response.headers)
         return body
     return await read()
@@ -149,16 +154,13 @@ def _web_page(body: bytes) -> ChatError:
     return no if isinstance(no, Blocked) else NotAnAnswer(f"{no.message}: {excerpt(body)!r}")
 
 
-def _json(body: bytes) -> object:
-    try:
-        return msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeError):
-        return None
+def _visible(body: bytes) -> bytes:
+    return body.removeprefix(BOM_UTF8).lstrip()
 
 
 async def _until_visible(read: Read) -> bytes:
     body = b""
-    while not body.strip() and (chunk := await read()):
+    while not _visible(body) and len(body) < ERROR_BODY and (chunk := await read()):
         body += chunk
     return body
 
@@ -183,27 +185,48 @@ async def _reply(
     import aiohttp
 
     route = request.route
-    response = await session.request(
-        request.method,
-        request.url,
-        data=request.body,
-        headers=_decodable(request.headers),
-        allow_redirects=False,
-        proxy=_proxy(request),
-        ssl=route.ssl or True,
-        timeout=aiohttp.ClientTimeout(
-            total=None, sock_connect=route.timeout.connect, sock_read=route.timeout.silence
-        ),
-        read_bufsize=READ,
-        max_line_size=HEADER_LINE,
-        max_field_size=HEADER_LINE,
-    )
+    async with asyncio.timeout(None) as stalling:
+        response = await session.request(
+            request.method,
+            request.url,
+            data=_upload(request, stalling),
+            headers={**_decodable(request.headers), "Content-Length": str(len(request.body))},
+            allow_redirects=False,
+            raise_for_status=False,
+            proxy=_proxy(request),
+            ssl=route.ssl or True,
+            timeout=aiohttp.ClientTimeout(
+                total=None,
+                connect=route.timeout.connect,  # a proxy's part of it, too
+                sock_connect=route.timeout.connect,
+                sock_read=route.timeout.silence,
+            ),
+            read_bufsize=READ,
+            max_line_size=HEADER_LINE,
+            max_field_size=HEADER_LINE,
+        )
     listener = Listener(response, route.timeout.silence)
     try:
         yield response, listener
     finally:
         listener.close()
         response.close()  # of a body that was read to its end, nothing is left to close
+
+
+def _upload(request: Request, stalling: asyncio.Timeout) -> bytes | AsyncGenerator[bytes]:
+    """The body, whole or in pieces; aiohttp's own timeout begins when all of it is sent."""
+    body, silence = request.body, request.route.timeout.silence
+    if len(body) <= READ or silence is None:
+        return body
+
+    async def pieces() -> AsyncGenerator[bytes]:
+        loop = asyncio.get_running_loop()
+        for start in range(0, len(body), READ):
+            stalling.reschedule(loop.time() + silence)
+            yield body[start : start + READ]
+        stalling.reschedule(None)
+
+    return pieces()
 
 
 def _decodable(headers: Mapping[str, str]) -> dict[str, str]:
