@@ -104,7 +104,7 @@ def events(
     A mapping is fed the frames that came together, and gives events. It has the last word: with
     `Finish` the answer is over. If the frames end without one, the answer was cut: an error.
     """
-    return _stage(lambda call: _Mapping(mapping(), call), name or "")
+    return _stage(lambda call: _Mapping(mapping(), call), lambda: Call(name))
 
 
 def answer(
@@ -117,7 +117,7 @@ def answer(
     def stage(call: Call) -> _Stage[bytes, Event]:
         return _Fused(_Decoding(decoder()), _Mapping(mapping(), call))
 
-    return _stage(stage, name or "")
+    return _stage(stage, lambda: Call(name))
 
 
 def text() -> Op[Event, str]:
@@ -255,18 +255,17 @@ class _Fused(Generic[F]):
         return None if self.finished else garbled  # what follows the end is not the answer
 
 
-def _stage(make: Callable[[Call], Any], name: str | None = None) -> Op[Any, Any]:
-    """An operator of a stage; with a `name`, even an empty one, it is a call of its own."""
+def _stage(make: Callable[[Call], Any], own_call: Callable[[], Call] | None = None) -> Op[Any, Any]:
+    """An operator of a stage, which may be a call of its own: then no other's facts are on it."""
 
     def op(source: Observable[Any]) -> Observable[Any]:
         def subscribe(
             observer: abc.ObserverBase[Any], scheduler: abc.SchedulerBase | None = None
         ) -> DisposableBase:
             scope = Scope.of(scheduler)
-            if name is not None:
-                scope = scope.for_call(Call(name or None))
-            call = scope.call
-            stage: _Stage[Any, Any] = make(call)
+            if own_call is not None:
+                scope = scope.for_call(own_call())
+            stage: _Stage[Any, Any] = make(scope.call)
             emit = observer.on_next
 
             def deliver(batch: list[Any], failure: Exception | None, ended: bool) -> None:
