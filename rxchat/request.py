@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import attrs
 import msgspec
 
-__all__ = ["Headers", "Request", "Route", "Timeout", "without_password"]
+__all__ = ["Headers", "Request", "Route", "Secret", "Timeout", "is_http", "without_password"]
 
 # Values of headers with such a word in their name are never shown.
 SECRET = re.compile("key|token|secret|auth|cookie|password|credential")
@@ -89,8 +89,20 @@ class Timeout:
 
 def without_password(url: str) -> str:
     """An address as it may be shown: without what may be secret in it, however it is written."""
-    address = re.sub(r"^([a-zA-Z][\w+.-]*:)?(/*)[^@]*@", r"\1\2***@", url)
-    return re.sub(r"[?#].*", "?***", address)
+    _, scheme_ends, rest = url.partition("://")
+    authority = re.split("[/?#]", rest, maxsplit=1)[0] if scheme_ends else url
+    _, at, host = authority.rpartition("@")
+    shown = url.replace(authority, f"***@{host}", 1) if at else url
+    return re.sub(r"(?s)[?#].*", "?***", shown)
+
+
+class Secret(str):
+    """Text that is sent but not shown: a key, a token."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'***'"
 
 
 def is_http(url: str | None) -> bool:

@@ -15,7 +15,7 @@ from typing import TypeAlias
 
 import attrs
 
-from rxchat.request import Request
+from rxchat.request import Request, Secret
 
 __all__ = ["Signature", "bearer", "header_key", "md5_signature", "sha256_hash", "unsigned"]
 
@@ -34,7 +34,7 @@ class bearer:  # noqa: N801  # a signature is called like a function
     key: str = attrs.field(repr=False)
 
     def __call__(self, request: Request) -> Request:
-        return request.but(headers={"Authorization": f"Bearer {self.key}"})
+        return request.but(headers={"Authorization": Secret(f"Bearer {self.key}")})
 
 
 @attrs.frozen
@@ -45,7 +45,7 @@ class header_key:  # noqa: N801
     key: str = attrs.field(repr=False)
 
     def __call__(self, request: Request) -> Request:
-        return request.but(headers={self.name: self.key})
+        return request.but(headers={self.name: Secret(self.key)})
 
 
 @attrs.frozen

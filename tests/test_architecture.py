@@ -13,7 +13,7 @@ import rxchat
 
 PACKAGE = Path(__file__).parent.parent / "rxchat"
 
-ANYTHING = {"*"}
+ANYTHING = {"*"}  # the whole house, too: `import rxchat`
 ROOMS = {
     "events": set[str](),
     "messages": set[str](),
@@ -87,10 +87,13 @@ def imports(path: Path) -> set[str]:
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             found |= {name.name for name in node.names}
+            # Without `as`, the name that is bound leads to every room.
+            found |= {name.name.partition(".")[0] for name in node.names if name.asname is None}
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path.name} has a relative import"
             found |= {f"{node.module}.{name.name}" for name in node.names}
-    return {name.removeprefix("rxchat.") for name in found if name.startswith("rxchat.")}
+    ours = {name for name in found if name.partition(".")[0] == "rxchat"}
+    return {name.removeprefix("rxchat").removeprefix(".") for name in ours}
 
 
 @pytest.mark.parametrize("path", FILES, ids=module_of)
@@ -101,6 +104,30 @@ def test_import_arrows_run_one_way(path: Path) -> None:
         allowed |= {name for name in ROOMS if room and name.startswith(f"{room}.")}
     strays = {room_of(target) for target in imports(path)} - allowed
     assert not strays or "*" in allowed, f"{room} may import {sorted(allowed)}"
+
+
+def test_only_guests_go_in_by_the_front_door() -> None:
+    through_it = {room_of(module_of(path)) for path in FILES if "" in imports(path)}
+    assert through_it <= {"testing", "notebook", "__main__", "demo"}
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("import rxchat", {""}),
+        ("import rxchat as chat", {""}),
+        ("import rxchat.stream", {"", "stream"}),
+        ("import rxchat.stream as streams", {"stream"}),
+        ("from rxchat import operators", {"operators"}),
+        ("from rxchat.stream import Pump", {"stream.Pump"}),
+        ("def f():\n    import rxchat", {""}),
+        ("import rxchatter", set()),
+    ],
+)
+def test_every_way_to_import_us_is_seen(line: str, found: set[str], tmp_path: Path) -> None:
+    file = tmp_path / "room.py"
+    file.write_text(line)
+    assert imports(file) == found
 
 
 @pytest.mark.parametrize("path", FILES, ids=module_of)
@@ -118,13 +145,19 @@ def test_heavy_libraries_are_imported_only_when_they_are_needed(path: Path) -> N
         assert not HEAVY & {name.split(".")[0] for name in names}
 
 
+def libraries(path: Path) -> set[str]:
+    """What a file imports from whoever, by its first name, wherever in the file that stands."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {name.name.partition(".")[0] for name in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found.add((node.module or "").partition(".")[0])
+    return found
+
+
 def test_only_the_transport_knows_aiohttp() -> None:
-    knowing = {
-        room_of(module_of(path))
-        for path in FILES
-        for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.Import) and any(name.name == "aiohttp" for name in node.names)
-    }
+    knowing = {room_of(module_of(path)) for path in FILES if "aiohttp" in libraries(path)}
     assert knowing - {"testing"} == {"transport", "provider"}  # provider: for a type, unimported
 
 
@@ -132,7 +165,7 @@ def test_every_word_of_the_package_is_found_when_it_is_used() -> None:
     annotated = {target.rpartition(".")[::2] for target in imports(PACKAGE / "__init__.py")}
     assert annotated == {(room, word) for room, words in rxchat._ROOMS.items() for word in words}
     for _, word in annotated:
-        assert getattr(rxchat, word).__name__ == word
+        assert getattr(rxchat, word) is getattr(rxchat, word)
         assert word in dir(rxchat)
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         rxchat.nothing  # noqa: B018

@@ -567,6 +567,33 @@ def test_half_a_character_at_the_end_becomes_a_replacement_character() -> None:
     assert text.close() == ["�"]
 
 
+@pytest.mark.parametrize(
+    ("pieces", "before", "excerpt"),
+    [
+        ([b"caf\xc3\xa9\xff!"], ["café"], "�!"),
+        ([b"caf\xc3", b"\xa9", b"\xc3!"], [], "�!"),
+        ([b"caf\xc3", b"\xa9s\xff"], ["és"], "�"),
+        ([BOM + b"a\xff"], ["a"], "�"),
+        ([BOM + b"\xff"], [], "�"),
+        ([b"a\xf0\x9f", None], [], "�"),
+    ],
+)
+def test_strict_text_fails_with_what_came_before(
+    pieces: list[bytes | None], before: list[str], excerpt: str
+) -> None:
+    text = Utf8Text("strict")
+    with pytest.raises(FramingError) as caught:
+        for piece in pieces:
+            text.close() if piece is None else text.feed(piece)
+    assert (caught.value.kind, caught.value.before) == ("invalid-utf8", before)
+    assert caught.value.excerpt == excerpt
+
+
+def test_strict_text_takes_what_is_right() -> None:
+    for pieces in ways_to_cut(BOM + "aé€😀".encode()):
+        assert "".join(decoded(Utf8Text("strict"), *pieces)) == "aé€😀"
+
+
 def test_only_a_leading_bom_is_dropped() -> None:
     for pieces in ways_to_cut(BOM + BOM + b"a" + BOM):
         assert "".join(decoded(Utf8Text(), *pieces)) == "\ufeffa\ufeff"

@@ -32,6 +32,8 @@ from rxchat.errors import (
 from rxchat.events import Event, Finish, Text
 from rxchat.framing import SSE, Utf8Text
 from rxchat.providers import Timeout, acytoo, cromicle, flowgpt
+from rxchat.request import without_password
+from rxchat.signing import header_key
 from rxchat.testing import HOLD, LocalServer, Reply, Scripted, Voice, run_virtual
 
 
@@ -397,3 +399,40 @@ WRONG: list[dict[str, Any]] = [
 def test_a_value_that_cannot_be_is_refused_at_once(options: dict[str, Any]) -> None:
     with pytest.raises(UsageError):
         acytoo.but(**options)
+
+
+async def test_two_requests_of_one_race_keep_their_own_facts(server: LocalServer) -> None:
+    server.reply = Reply.status(500)
+    requests = (provider.but(base_url=server.url).request("?") for provider in (flowgpt, acytoo))
+    error = await failure_of(rxchat.race(*(rxchat.of(r).pipe(ops.send()) for r in requests)))
+    assert isinstance(error, AllFailed)
+    providers = [each.provider for each in error.exceptions if isinstance(each, ChatError)]
+    assert providers == ["flowgpt", "acytoo"]
+
+
+ADDRESSES = [
+    ("http://me:p@hunter2@h/x", "http://***@h/x"),
+    ("me:hunter2@h", "***@h"),
+    ("http://h/models/@cf/m?key=hunter2\nhunter2", "http://h/models/@cf/m?***"),
+    ("http://h/x", "http://h/x"),
+]
+
+
+@pytest.mark.parametrize(("address", "shown"), ADDRESSES)
+def test_an_address_is_shown_without_what_is_secret(address: str, shown: str) -> None:
+    assert without_password(address) == shown
+
+
+def test_a_key_is_not_shown_under_whatever_name_it_is_sent() -> None:
+    request = header_key("x-mine", "hunter2")(acytoo.request("?"))
+    assert request.headers["x-mine"] == "hunter2"
+    assert "hunter2" not in repr(request)
+
+
+@pytest.mark.parametrize("codings", ["gzip, br ; q=1", "BR, gzip", "br,gzip"])
+async def test_brotli_is_not_advertised_in_any_spelling(
+    codings: str, server: LocalServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rxchat.transport.sending._brotli", lambda: False)
+    await acytoo.but(base_url=server.url, headers={"Accept-Encoding": codings})("?")
+    assert server.exchanges[0].headers["accept-encoding"] == "gzip"

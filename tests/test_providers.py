@@ -18,10 +18,10 @@ import pytest
 from rxchat import assistant, system, user
 from rxchat.errors import ChatError, InvalidPrompt, UnknownModel, UnknownOption, UsageError
 from rxchat.messages import Message, format_prompt, messages
-from rxchat.provider import Provider, ServiceGone, _warned
+from rxchat.provider import Ask, Provider, ServiceGone, _warned
 from rxchat.providers import acytoo, chatanywhere, cromicle, flowgpt
 from rxchat.request import Headers, Request, Route, Timeout
-from rxchat.signing import md5_signature, sha256_hash
+from rxchat.signing import bearer, header_key, md5_signature, sha256_hash
 
 FOUR = [cromicle, acytoo, flowgpt, chatanywhere]
 TALK = [system("Be brief."), user("Привет"), assistant("Здравствуйте!"), user("How are you? 🌍")]
@@ -193,6 +193,24 @@ def test_the_stamped_nonce(now: float, nonce: str, digest: str) -> None:
     assert headers["X-Timestamp"] == str(int(now))
 
 
+KEYS = [
+    (bearer("s3cret"), {"Authorization": "Bearer s3cret"}),
+    (header_key("x-api-key", "s3cret"), {"X-Api-Key": "s3cret"}),
+    (header_key("x-token", "s3cret"), {"X-Token": "s3cret"}),
+]
+
+
+@pytest.mark.parametrize(("signature", "headers"), KEYS)
+def test_a_key_is_sent_and_never_shown(signature: Any, headers: dict[str, str]) -> None:
+    form = attrs.evolve(acytoo.format, signature=signature)
+    keyed = attrs.evolve(acytoo, format=form, working=True)
+    signed = keyed.request("Hi")
+    assert signed.headers == acytoo.request("Hi").headers | headers
+    assert signed.body == acytoo.request("Hi").body
+    for shown in (signature, signed, keyed, keyed.format, keyed("Hi")):
+        assert "s3cret" not in repr(shown) + str(shown)
+
+
 # A provider is a value --------------------------------------------------------------------------
 
 
@@ -256,12 +274,21 @@ REFUSED = [
     (acytoo, {"base_url": "ftp://x"}, UsageError, "http:// or https://"),
     (acytoo, {"base_url": "localhost:80"}, UsageError, "http:// or https://"),
     (acytoo, {"base_url": None}, UsageError, "base_url"),
+    (acytoo, {"base_url": "ftp://u:secret@x"}, UsageError, r"not 'ftp://\*\*\*@x'"),
+    (acytoo, {"base_url": "http://u:secret@x"}, UsageError, r"without a user.*'http://\*\*\*@x'"),
+    (acytoo, {"base_url": "u:secret@x:80"}, UsageError, r"not '\*\*\*@x:80'"),
+    (acytoo, {"base_url": "http://x/?key=secret"}, UsageError, r"not 'http://x/\?\*\*\*'"),
+    (acytoo, {"base_url": "http://x/#secret"}, UsageError, "without .* a fragment"),
+    (acytoo, {"base_url": "http://u:secret@[x"}, UsageError, "base_url: Invalid IPv6 URL"),
+    (acytoo, {"model": None}, UsageError, "model: must be a name, not None"),
+    (flowgpt, {"model": 5}, UsageError, "model: must be a name, not 5"),
     (acytoo, {"temperature": "hot"}, UsageError, "temperature: must be a finite number"),
     (acytoo, {"temperature": float("nan")}, UsageError, "finite"),
     (acytoo, {"temperature": True}, UsageError, "finite"),
     (acytoo, {"timeout": 0}, UsageError, "more than 0 seconds"),
     (acytoo, {"timeout": "soon"}, UsageError, "timeout"),
     (acytoo, {"proxy": "socks5://u:secret@x"}, UsageError, r"'socks5://\*\*\*@x' must be an http"),
+    (acytoo, {"proxy": "u:secret@x:80"}, UsageError, r"'\*\*\*@x:80' must be an http"),
     (acytoo, {"ssl": False}, UsageError, "always verified"),
     (acytoo, {"headers": {"a": "b\r\nc: d"}}, UsageError, "line break"),
 ]
@@ -280,6 +307,26 @@ def test_a_wrong_option_is_refused_before_anything_is_sent(
             use(**options)
         assert caught.value.provider == provider.name
         assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("base_url", ["x", "", "ftp://x", "http://", "https:///path"])
+def test_a_provider_without_an_address_is_refused(base_url: str) -> None:
+    with pytest.raises(UsageError, match="must be an http:// or https:// address"):
+        Provider(name="new", format=acytoo.format, base_url=base_url, model="m")
+
+
+@pytest.mark.parametrize(
+    "bug", [KeyError("bug"), ValueError("bug"), TypeError("bug"), AttributeError("bug")], ids=repr
+)
+def test_a_bug_in_a_format_is_raised_as_it_is(bug: Exception) -> None:
+    def body(ask: Ask) -> object:
+        raise bug
+
+    buggy = attrs.evolve(acytoo, format=attrs.evolve(acytoo.format, body=body))
+    for use in (buggy.request, buggy):
+        with pytest.raises(type(bug)) as caught:
+            use("Hi")
+        assert caught.value is bug
 
 
 PROMPTS = ["Hi", user("Hi"), {"role": "user", "content": "Hi"}, ["Hi"], (user("Hi"),)]

@@ -261,14 +261,24 @@ async def test_no_reference_leads_from_the_source_to_the_cursor() -> None:
 
 
 async def test_a_cursor_dropped_on_another_thread_is_closed_on_the_loop() -> None:
-    counter = Counter()
-    box = [counter.stream.__aiter__()]
+    threads: list[int] = []
+
+    async def talk(pump: Pump[int]) -> None:
+        pump.closing(lambda: threads.append(threading.get_ident()))  # type: ignore[func-returns-value]
+        try:
+            pump.emit(1)
+            await asyncio.Event().wait()
+        finally:
+            threads.append(threading.get_ident())
+
+    box = [source(talk).__aiter__()]
     await anext(box[0])
     thread = threading.Thread(target=box.clear)
     thread.start()
     thread.join()
+    assert threads == []
     await turns()
-    assert counter.live == 0
+    assert threads == [threading.get_ident()] * 2
 
 
 def test_the_end_of_the_loop_stops_a_stream_in_silence(
@@ -503,10 +513,26 @@ def test_streams_stay_streams(create: Callable[[], object]) -> None:
     assert isinstance(create(), Stream)
 
 
-def test_what_is_not_a_plain_observable_is_left_as_it_is() -> None:
-    connectable = rxchat.of(1).pipe(stock.publish())
-    assert hasattr(connectable, "connect")
-    assert rxchat.wrap(None) is None
+async def test_what_is_shared_or_grouped_is_a_stream_and_stays_what_it_was() -> None:
+    connectable = rxchat.of(1, 2).pipe(stock.publish())
+    assert isinstance(connectable, rx.ConnectableObservable)
+    assert isinstance(connectable, Stream)
+    assert await connectable.ref_count() == 2
+    groups = [group async for group in rxchat.of(1, 2).pipe(stock.group_by(str))]
+    assert all(isinstance(rxchat.wrap(group), Stream) for group in groups)
+    assert [rxchat.wrap(group).key for group in groups] == ["1", "2"]
+
+
+async def test_a_list_of_observables_becomes_a_list_of_streams() -> None:
+    parts = rxchat.of(1, 2).pipe(stock.partition(lambda n: n % 2 == 0))
+    assert [type(part) for part in parts] == [Stream, Stream]
+    plain, left = rxchat.wrap([rx.of(1, 2), None], "list")
+    assert (type(plain), plain.name, await plain, left) == (Stream, "list", 2, None)
+
+
+def test_what_is_no_plain_observable_is_left_as_it_is() -> None:
+    for thing in (None, 5, (rx.of(1),), rx.Subject[int](), rxchat.of(1)):
+        assert rxchat.wrap(thing) is thing
 
 
 def test_a_stream_says_what_it_is() -> None:

@@ -25,6 +25,7 @@ import rxchat
 from rxchat import Stream
 from rxchat import operators as ops
 from rxchat.errors import (
+    AllFailed,
     BadRequest,
     Blocked,
     ChatError,
@@ -32,6 +33,7 @@ from rxchat.errors import (
     ConnectionLost,
     Deadline,
     EmptyAnswer,
+    FrameTooLarge,
     Garbled,
     NotAnAnswer,
     NotFound,
@@ -48,10 +50,10 @@ from rxchat.events import Event, Finish, Other, Text
 from rxchat.framing import NDJSON, SSE, Frame, Utf8Text
 from rxchat.provider import Ask, Format, Provider
 from rxchat.providers import acytoo, chatanywhere, cromicle, flowgpt
-from rxchat.request import EVENT_STREAM, Request, Timeout
+from rxchat.request import EVENT_STREAM, Request, Route, Timeout
 from rxchat.signing import md5_signature, sha256_hash
 from rxchat.testing import HOLD, LocalServer, Reply, Voice, mocked
-from rxchat.transport import pool
+from rxchat.transport import pool, sending
 
 FOUR = [cromicle, acytoo, flowgpt, chatanywhere]
 WORDS = ["Hel", "lo ", "Привет", " 🌍"]
@@ -194,6 +196,35 @@ async def test_send_refuses_a_second_request(server: LocalServer) -> None:
     assert "flat_map" in str(error)
 
 
+async def test_sending_alone_knows_the_facts_of_its_errors(server: LocalServer) -> None:
+    server.reply = Reply.status(500, "no", headers={"x-request-id": "r-1"})
+    request = acytoo.but(base_url=server.url).request("Hi")
+    error = await failure_of(rxchat.of(request).pipe(ops.send()))
+    assert isinstance(error, ServerError)
+    assert (error.provider, error.status, error.request_id) == ("acytoo", 500, "r-1")
+
+
+@pytest.mark.parametrize(
+    ("decoder", "pieces", "kind", "before"),
+    [
+        (lambda: SSE(limit=16), [b"data: a\n\ndata: " + b"x" * 17], FrameTooLarge, ["a"]),
+        (lambda: SSE(limit=16), [b"data: a\n\n", b"data: " + b"x" * 17], FrameTooLarge, ["a"]),
+        (lambda: NDJSON(limit=16), [b'"a"\n"', b"x" * 17], FrameTooLarge, ["a"]),
+        (lambda: NDJSON(), [b'"a"\n"b'], Truncated, ["a"]),
+        (lambda: NDJSON(), [b'"a"\n!\n'], Garbled, ["a"]),
+        (lambda: Utf8Text("strict"), [b"a\xff"], Garbled, ["a"]),
+    ],
+)
+async def test_what_a_decoder_refuses_is_an_error_after_what_came_before(
+    decoder: Any, pieces: list[bytes], kind: type[ChatError], before: list[str]
+) -> None:
+    seen: list[Any] = []
+    with pytest.raises(ChatError) as caught:
+        async for frame in rxchat.of(*pieces).pipe(ops.decode(decoder)):
+            seen.append(frame.data if isinstance(frame, Frame) else frame)
+    assert (type(caught.value), seen) == (kind, before)
+
+
 async def test_sending_nothing_gives_nothing() -> None:
     nothing: Stream[Request] = rxchat.of()
     assert [chunk async for chunk in nothing.pipe(ops.send())] == []
@@ -248,6 +279,33 @@ async def test_an_answer_that_breaks_off_is_truncated_after_what_was_heard(
     assert heard == ["Hi"]
     assert caught.value.content_emitted
     assert "part of the answer had been emitted" in str(caught.value)
+
+
+async def test_each_request_of_a_race_keeps_its_own_facts(server: LocalServer) -> None:
+    server.reply = Reply.status(500, "no")
+    runners = [provider.but(base_url=server.url)("Hi") for provider in (flowgpt, acytoo)]
+    error = await failure_of(rxchat.race(*runners))
+    assert isinstance(error, AllFailed)
+    assert [e.provider for e in error.exceptions] == ["flowgpt", "acytoo"]  # type: ignore[attr-defined]
+
+
+async def test_whether_content_was_emitted_is_a_fact_of_each_attempt(server: LocalServer) -> None:
+    broken = Reply(body=b'{"event": "text", "data": "Hi"}\n{"ev', content_type="x/y")
+    server.plan(broken, Reply.status(500), broken)
+    stream = flowgpt.but(base_url=server.url)("Hi")
+    for status, emitted in ((200, True), (500, False), (200, True)):
+        error = await failure_of(stream)
+        assert (error.status, error.content_emitted) == (status, emitted)
+
+
+async def test_two_requests_of_one_subscription_have_facts_of_their_own(
+    server: LocalServer,
+) -> None:
+    server.plan(Reply("Hi", headers={"x-request-id": "r-1"}), Reply.status(500))
+    first, second = (provider.but(base_url=server.url)("Hi") for provider in (flowgpt, acytoo))
+    error = await failure_of(rxchat.concat(first, second))
+    assert (error.provider, error.status, error.request_id) == ("acytoo", 500, None)
+    assert not error.content_emitted
 
 
 async def test_an_answer_shorter_than_announced_is_truncated(server: LocalServer) -> None:
@@ -317,7 +375,7 @@ async def test_a_redirect_is_not_followed_and_names_its_target(server: LocalServ
     server.reply = Reply.redirect("http://127.0.0.1:1/elsewhere?secret=1")
     error = await failure_of(acytoo.but(base_url=server.url)("Hi"))
     assert isinstance(error, Redirected)
-    assert "http://127.0.0.1:1/elsewhere;" in str(error)
+    assert "http://127.0.0.1:1/elsewhere?***;" in str(error)
     assert "secret" not in str(error)
     assert len(server.exchanges) == 1
 
@@ -327,6 +385,19 @@ async def test_the_body_of_an_error_is_read_only_so_far(server: LocalServer) -> 
     error = await failure_of(acytoo.but(base_url=server.url)("Hi"))
     assert len(str(error)) < 400
     assert await server.exchanges[0].ended == "hung up"
+
+
+async def test_the_body_of_an_error_is_waited_for_only_so_long(
+    server: LocalServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert sending.ERROR_TIME <= 10
+    monkeypatch.setattr(sending, "ERROR_TIME", 0.02)
+    server.reply = Reply(status_code=500, body=b"busy", then="stall")
+    async with asyncio.timeout(5):
+        error = await failure_of(acytoo.but(base_url=server.url)("Hi"))
+        assert isinstance(error, ServerError)
+        assert "busy" in str(error)
+        assert await server.exchanges[0].ended == "hung up"
 
 
 async def test_headers_without_end_are_an_error(server: LocalServer) -> None:
@@ -435,6 +506,23 @@ async def test_a_connection_that_is_never_made_runs_into_the_connect_deadline() 
     assert error.phase == "connect"
 
 
+@pytest.mark.parametrize("rest", ["sent", "unsent"])
+async def test_a_slow_reader_is_not_a_silent_server(rest: str, server: LocalServer) -> None:
+    server.reply = Reply("a", HOLD, "b", HOLD, "c")
+    provider = acytoo.but(base_url=server.url, timeout=Timeout(silence=0.1))
+    async with provider("Hi").pipe(ops.text()).open(high=1) as chunks:
+        assert await anext(chunks) == "a"
+        exchange = server.exchanges[0]
+        exchange.release()
+        if rest == "sent":
+            exchange.release()
+            assert await exchange.ended == "complete"
+        await asyncio.sleep(0.25)  # what was read waits, and so the socket is not read
+        if rest == "unsent":
+            exchange.release()
+        assert "".join([chunk async for chunk in chunks]) == "bc"
+
+
 async def test_no_deadline_is_set_on_the_whole(server: LocalServer) -> None:
     server.reply = Reply(*"abcdefgh", pace=0.1)
     assert await words(acytoo.but(base_url=server.url, timeout=0.5)("Hi")) == "abcdefgh"
@@ -457,6 +545,44 @@ def unused_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+@pytest.mark.parametrize("host", ["a..b", f"{'x' * 70}.invalid", "127.0.0.1:99999"])
+async def test_an_address_that_cannot_be_one_is_a_usage_error_when_it_is_asked(host: str) -> None:
+    error = await failure_of(acytoo.but(base_url=f"http://{host}")("Hi").pipe(ops.retry(3)))
+    assert isinstance(error, UsageError)
+    assert not error.retryable
+    assert "see base_url" in str(error)
+    assert error.provider == "acytoo"
+
+
+@pytest.mark.parametrize(
+    "address", ["http://me:s3cret@{}/", "http://{}/?key=s3cret", "http://me:s3cret@{}/?key=s3cret"]
+)
+async def test_what_is_secret_in_a_requests_address_is_never_shown(
+    address: str, unused_port: int
+) -> None:
+    replies = [
+        Reply.status(500, "no"),
+        Reply.html(403),
+        Reply(body=b"<html>", content_type="text/html"),
+        Reply.redirect("http://127.0.0.1:1/elsewhere"),
+        Reply("Hi", then="cut"),
+        Reply("Hi", then="stall"),
+        Reply("Hi", headers_after=HOLD),
+        Reply(body=b"plain", headers={"Content-Encoding": "gzip"}),
+    ]
+    async with LocalServer(voices=[Voice("root", "/")]) as server:
+        server.plan(*replies)
+        here, nobody = f"127.0.0.1:{server.port}", f"127.0.0.1:{unused_port}"
+        for host in (*[here] * len(replies), nobody, "a..b"):
+            request = Request.post(address.format(host), {}, route=Route(timeout=Timeout(1, 0.05)))
+            stream = rxchat.of(request).pipe(ops.send())
+            error = await failure_of(stream)
+            assert (error.__cause__, error.__context__) == (None, None)
+            for shown in (request, stream, error):
+                assert "s3cret" not in repr(shown) + str(shown)
+        assert len(server.exchanges) == len(replies)
 
 
 async def test_a_name_that_is_nowhere_is_a_connect_error() -> None:
@@ -577,6 +703,26 @@ async def test_only_codings_that_can_be_decoded_are_advertised(
         assert ("br" in server.exchanges[-1].headers["accept-encoding"]) is decodable
 
 
+@pytest.mark.parametrize(
+    ("asked", "sent"),
+    [
+        ("br, gzip", "gzip"),
+        ("gzip,br;q=1", "gzip"),
+        ("gzip;q=0.5, br;q=1.0, deflate", "gzip;q=0.5, deflate"),
+        ("gzip", "gzip"),
+    ],
+)
+@pytest.mark.parametrize("name", ["Accept-Encoding", "accept-encoding"])
+async def test_brotli_is_left_out_wherever_it_stands(
+    asked: str, sent: str, name: str, server: LocalServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    provider = acytoo.but(base_url=server.url, headers={name: asked})
+    for decodable, expected in ((False, sent), (True, asked)):
+        monkeypatch.setattr("rxchat.transport.sending._brotli", lambda known=decodable: known)
+        await provider("Hi")
+        assert server.exchanges[-1].headers["accept-encoding"] == expected
+
+
 # Hanging up: the server sees it -----------------------------------------------------------------
 
 
@@ -599,7 +745,7 @@ async def raise_in_the_loop(stream: Stream[Any]) -> None:
 
 
 async def take_two(stream: Stream[Any]) -> None:
-    assert len([item async for item in stream.pipe(ops.take(1))]) == 1
+    assert [item async for item in stream.pipe(ops.take(2))] == [Text("Hi"), Text("there")]
 
 
 async def close_the_cursor(stream: Stream[Any]) -> None:
@@ -645,11 +791,14 @@ WAYS_TO_STOP = [
 async def test_every_way_to_stop_hangs_up(
     stop: Callable[[Stream[Any]], Any], provider: Provider, server: LocalServer
 ) -> None:
-    server.reply = Reply("Hi", then="stall")
-    await stop(provider.but(base_url=server.url)("Hi"))
+    server.reply = Reply("Hi", HOLD, "there", then="stall")
+    stream = provider.but(base_url=server.url)("Hi")
+    if stop is take_two:  # the others leave after the first
+        stream = stream.pipe(ops.do_action(lambda _: server.exchanges[0].release()))
     async with asyncio.timeout(5):
-        for exchange in server.exchanges:
-            assert await exchange.ended == "hung up"
+        await stop(stream)
+        (exchange,) = server.exchanges
+        assert await exchange.ended == "hung up"
     assert rxchat.connections().streams == 0
 
 
@@ -879,6 +1028,21 @@ async def test_the_shared_session_closes_when_it_is_idle(
     assert await words(provider("Hi")) == "".join(WORDS)
 
 
+async def test_a_new_stream_keeps_the_shared_session_open_beyond_its_idle_time(
+    server: LocalServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool, "IDLE", 0.05)
+    server.plan(Reply("first"), Reply("Hi", HOLD, "!"))
+    provider = acytoo.but(base_url=server.url)
+    assert await words(provider("1")) == "first"
+    async with provider("2").pipe(ops.text()).open() as chunks:
+        assert await anext(chunks) == "Hi"
+        await asyncio.sleep(0.1)
+        assert rxchat.connections().streams == 1
+        server.exchanges[1].release()
+        assert await anext(chunks) == "!"
+
+
 async def test_a_stream_that_waits_for_a_connection_says_so(
     server: LocalServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -949,7 +1113,7 @@ async def test_a_slow_reader_pauses_the_server(server: LocalServer) -> None:
             sent = server.exchanges[0].sent
             await asyncio.sleep(0.1)
         assert sent < 25_000_000
-        assert len(events._buffer.items) <= 65
+        assert len(events._buffer.items) <= 17
 
 
 async def test_no_thread_is_started_for_a_stream(server: LocalServer) -> None:

@@ -275,7 +275,7 @@ def _stage(make: Callable[[Call], Any], own_call: Callable[[], Call] | None = No
                 except Exception as bug:  # of an operator downstream, which must not hang
                     failure = CallbackFailed.by(bug)
                 if failure is not None:
-                    on_error(failure)
+                    fail(failure)
                 elif ended:
                     observer.on_completed()
 
@@ -284,7 +284,7 @@ def _stage(make: Callable[[Call], Any], own_call: Callable[[], Call] | None = No
                 failure = stage.feed(item, batch)
                 deliver(batch, failure, stage.finished)
 
-            def on_error(error: Exception) -> None:
+            def fail(error: Exception) -> None:
                 if isinstance(error, ChatError):
                     error.about(**scope.call.facts())
                 observer.on_error(error)
@@ -294,6 +294,8 @@ def _stage(make: Callable[[Call], Any], own_call: Callable[[], Call] | None = No
                 failure = stage.close(batch)
                 deliver(batch, failure, ended=True)
 
+            # An error from upstream has the facts of its request, if this call is not its own.
+            on_error = observer.on_error if own_call is None else fail
             return lift(source, on_next, on_error, on_completed, scope)
 
         return Observable(subscribe)

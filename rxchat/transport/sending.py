@@ -58,9 +58,9 @@ def exchange(request: Request) -> Stream[bytes]:
 async def _exchange(request: Request, pump: Pump[bytes]) -> ChatError | None:
     import aiohttp
 
+    if pump.scope.call.sent:
+        pump.scope = pump.scope.for_call(Call())
     call = pump.scope.call
-    if call.sent:
-        call = pump.scope.call = Call()
     call.sent, call.name = True, call.name or request.name
     try:
         async with (
@@ -241,7 +241,7 @@ def _decodable(headers: Mapping[str, str]) -> dict[str, str]:
 
 def _without_brotli(codings: str) -> str:
     kept = (coding.strip() for coding in codings.split(","))
-    return ", ".join(coding for coding in kept if coding.partition(";")[0] != "br")
+    return ", ".join(coding for coding in kept if coding.partition(";")[0].strip().lower() != "br")
 
 
 @cache
