@@ -96,7 +96,7 @@ class Pump(DisposableBase, Generic[T]):
     def _end(self, error: Exception | None) -> None:
         if self.disposed:
             if error is not None and not isinstance(error, Aborted):
-                _log.debug("dropped after the subscriber had left: %r", error)
+                _log.debug("%s after the subscriber had left", type(error).__name__)
             return
         self.disposed = True
         try:
