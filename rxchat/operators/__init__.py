@@ -1,6 +1,6 @@
 """Everything that goes into `.pipe(...)`: reactivex's operators, and ours.
 
-Ours have the last word where names meet: `retry` is three attempts in all, as in reactivex, but
+Ours have the last word where names meet: `retry(3)` is three attempts in all, as in reactivex, but
 waits in between and never repeats what was heard.
 """
 
