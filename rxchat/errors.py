@@ -266,7 +266,7 @@ class AllFailed(ChatError, ExceptionGroup[Exception]):
         self.about(retryable=bool(again), retry_after=min(waits, default=0.0) or None)
 
     def derive(self, excs: Sequence[Exception], /) -> AllFailed:  # type: ignore[override]
-        """Keep the type when the group is split by `except*`."""
+        """Keep the type when `except*` or `split` divides the group; the base may give any type."""
         return AllFailed(self.message, excs)
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -28,7 +28,7 @@ def unsigned(request: Request) -> Request:
 
 
 @attrs.frozen
-class bearer:  # noqa: N801  # a signature is called like a function
+class bearer:
     """`Authorization: Bearer key`."""
 
     key: str = attrs.field(repr=False)
@@ -38,7 +38,7 @@ class bearer:  # noqa: N801  # a signature is called like a function
 
 
 @attrs.frozen
-class header_key:  # noqa: N801
+class header_key:
     """The key alone, in a header of the service's choice."""
 
     name: str
@@ -49,7 +49,7 @@ class header_key:  # noqa: N801
 
 
 @attrs.frozen
-class sha256_hash:  # noqa: N801
+class sha256_hash:
     """Cromicle: the body carries a token and the SHA-256 of token and message."""
 
     token: str = "abc"  # noqa: S105  # the service takes any
@@ -66,7 +66,7 @@ def _device_id() -> str:
 
 
 @attrs.frozen
-class md5_signature:  # noqa: N801
+class md5_signature:
     """FlowGpt: headers carry a timestamp, a nonce and the MD5 of both with the authorization."""
 
     clock: Callable[[], float] = time.time

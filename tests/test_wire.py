@@ -921,6 +921,12 @@ async def test_an_answer_is_over_when_its_protocol_says_so(speaker: LocalServer)
     assert await speaker.exchanges[0].ended == "hung up"
 
 
+async def test_an_await_does_not_wait_for_the_server_to_close(speaker: LocalServer) -> None:
+    speaker.reply = Reply("Hi", finish=True, then="stall")
+    assert await done.but(base_url=speaker.url)("?") == Finish()
+    assert rxchat.connections().streams == 1  # which still gives the server a moment to end
+
+
 async def test_the_connection_is_kept_if_the_rest_comes_promptly(speaker: LocalServer) -> None:
     speaker.reply = Reply(body=b"data: Hi\n\ndata: [DONE]\n\n" + b": bye\n\n" * 3, cuts=22)
     for _ in range(3):

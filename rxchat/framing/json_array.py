@@ -55,7 +55,7 @@ class JSONArray(Generic[T]):
     def __init__(self, type: type[T], *, limit: int = ...) -> None: ...
     @overload
     def __init__(self: JSONArray[Any], type: Any, *, limit: int = ...) -> None: ...
-    def __init__(self, type: Any = Any, *, limit: int = LIMIT) -> None:  # noqa: A002 - msgspec's word
+    def __init__(self, type: Any = Any, *, limit: int = LIMIT) -> None:
         self._decode: Callable[[bytes], T] = JSONDecoder(type).decode
         self._limit = limit
         self._text = bytearray()  # from the element that is not complete, or what is not seen yet

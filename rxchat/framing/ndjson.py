@@ -34,7 +34,7 @@ class NDJSON(Generic[T]):
     def __init__(self, type: type[T], *, limit: int = ...) -> None: ...
     @overload
     def __init__(self: NDJSON[Any], type: Any, *, limit: int = ...) -> None: ...
-    def __init__(self, type: Any = Any, *, limit: int = LIMIT) -> None:  # noqa: A002 - msgspec's word
+    def __init__(self, type: Any = Any, *, limit: int = LIMIT) -> None:
         self._decode: Callable[[bytes], T] = JSONDecoder(type).decode
         self._lines = WholeParts(b"\n", limit)
 

@@ -6,7 +6,8 @@ waits in between and never repeats what was heard.
 
 from __future__ import annotations
 
-# A type checker believes the first of two imports, Python the last: so ours stands on both sides.
+# A type checker believes the first of two imports, Python the last: so ours stands on both sides,
+# and the checkers are told not to mind reactivex's in between.
 from rxchat.operators.recovery import retry
 from reactivex import operators as _stock
 from reactivex.operators import *  # type: ignore[assignment]  # pyright: ignore

@@ -49,7 +49,7 @@ def _eighteen_characters() -> str:
 
 
 @attrs.frozen
-class fresh_conversation:  # noqa: N801  # a signature is called like a function
+class fresh_conversation:
     """Every request is a conversation of its own: the service's client sent one id for all."""
 
     new: Callable[[], str] = attrs.field(default=_eighteen_characters, repr=False)

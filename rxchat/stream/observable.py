@@ -189,9 +189,8 @@ class Stream(Observable[T_co]):
     async def _last(self) -> T_co:
         nothing = object()
         last: object = nothing
-        async with self.open() as items:
-            async for item in items:
-                last = item
+        async for item in self:
+            last = item
         if last is nothing:
             raise EmptyStream(f"stream {self.name!r} ended without an item to await")
         return cast(T_co, last)

@@ -30,7 +30,7 @@ async def _main() -> None:
 
     reply = Reply(*re.findall(r"\s*\S+|\s+", options.say), pace=options.pace)
     async with LocalServer(reply, port=options.port) as server:
-        print(server.url, flush=True)  # noqa: T201
+        print(server.url, flush=True)
         threading.Thread(target=watch_stdin, daemon=True).start()
         await stopped.wait()
 

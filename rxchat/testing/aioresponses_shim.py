@@ -24,6 +24,8 @@ class _Writer:
 
 
 class _Protocol:
+    """As much of aiohttp's protocol as a reader asks for, which its annotations do not know."""
+
     connected = True
     _reading_paused = False
 
