@@ -5,6 +5,8 @@
     │   ├── UnknownOption       an option that this provider does not have
     │   ├── UnknownModel        a model that this provider does not know
     │   ├── InvalidPrompt       a prompt that cannot be read or sent
+    │   ├── MissingKey          a key that is neither given nor in the environment
+    │   ├── MissingSetting      a part of the address that is neither
     │   └── LoopError           an event loop is missing, or one too many (RuntimeError)
     ├── TransportError        the connection failed                      (ConnectionError) ↻
     │   ├── ConnectFailed       it was never made                                           ↻
@@ -58,6 +60,8 @@ __all__ = [
     "Garbled",
     "InvalidPrompt",
     "LoopError",
+    "MissingKey",
+    "MissingSetting",
     "NotAnAnswer",
     "NotFound",
     "Overloaded",
@@ -146,6 +150,14 @@ class UnknownModel(UsageError):
 
 class InvalidPrompt(UsageError):
     """A prompt that cannot be read or sent."""
+
+
+class MissingKey(UsageError):
+    """A key that is neither given nor in the environment."""
+
+
+class MissingSetting(UsageError):
+    """A part of the address, as a region, that is neither given nor in the environment."""
 
 
 class LoopError(UsageError, RuntimeError):

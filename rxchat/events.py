@@ -3,7 +3,7 @@
 A provider's stream is `Start`?, then content, then `Usage`?, then exactly one `Finish`.
 
 `opaque` holds what a service wants back with the next turn (a signature, an encrypted thought):
-nobody else reads it.
+nobody else reads it, and `rxchat.reply` keeps it.
 
 Events are msgspec structs: they are made once per token, and a struct costs a sixth of an
 equivalent attrs class; those that can hold no cycle are left out of garbage collection.
@@ -18,6 +18,7 @@ from msgspec import Struct
 __all__ = [
     "Event",
     "Finish",
+    "Opaque",
     "Other",
     "Reason",
     "Reasoning",
@@ -29,6 +30,13 @@ __all__ = [
     "Usage",
     "is_content",
 ]
+
+
+class Opaque(Struct, frozen=True):
+    """What a service wants back untouched; `by` is the wire format that will read it."""
+
+    by: str
+    data: Any
 
 
 class Start(Struct, frozen=True, gc=False):
@@ -43,7 +51,7 @@ class Text(Struct, frozen=True, gc=False):
 
     text: str
     choice: int = 0
-    opaque: Any = None
+    opaque: Opaque | None = None
 
 
 class Reasoning(Struct, frozen=True, gc=False):
@@ -51,7 +59,7 @@ class Reasoning(Struct, frozen=True, gc=False):
 
     text: str
     choice: int = 0
-    opaque: Any = None
+    opaque: Opaque | None = None
 
 
 class Refusal(Struct, frozen=True, gc=False):
@@ -59,7 +67,7 @@ class Refusal(Struct, frozen=True, gc=False):
 
     text: str
     choice: int = 0
-    opaque: Any = None
+    opaque: Opaque | None = None
 
 
 class ToolCall(Struct, frozen=True, gc=False):
@@ -70,7 +78,7 @@ class ToolCall(Struct, frozen=True, gc=False):
     name: str = ""
     arguments: str = ""
     choice: int = 0
-    opaque: Any = None
+    opaque: Opaque | None = None
 
 
 class Usage(Struct, frozen=True, gc=False):
@@ -87,7 +95,12 @@ Reason: TypeAlias = Literal["stop", "length", "tool_calls", "content_filter", "o
 
 
 class Finish(Struct, frozen=True, gc=False):
-    """The answer is complete; `raw` is the service's own word for the reason."""
+    """The answer is complete; `raw` is the service's own word for the reason.
+
+    The reason is `tool_calls` whenever the model waits for what its calls give, also where the
+    service calls that a stop. When several answers were asked for, each has a Finish of its own,
+    all at the very end.
+    """
 
     reason: Reason = "stop"
     raw: str | None = None
@@ -105,6 +118,7 @@ class Other(Struct, frozen=True):
 
     name: str
     data: Any = None
+    opaque: Opaque | None = None
 
 
 Event: TypeAlias = Start | Text | Reasoning | Refusal | ToolCall | Usage | Finish | Reset | Other

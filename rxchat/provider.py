@@ -6,66 +6,67 @@ with `but(...)`, or for one call with `provider(prompt, ...)`, is the same set o
 
 from __future__ import annotations
 
-import math
 import re
 import warnings
 from collections.abc import Callable, Iterable, Mapping
-from ssl import SSLContext
-from typing import TYPE_CHECKING, Any, TypedDict, Unpack
+from typing import Any, Unpack
+from urllib.parse import quote
 
 import attrs
 import reactivex
 
-from rxchat.errors import InvalidPrompt, UnknownModel, UnknownOption, UsageError
-from rxchat.events import Event
+from rxchat.errors import (
+    InvalidPrompt,
+    MissingKey,
+    MissingSetting,
+    UnknownModel,
+    UnknownOption,
+    UsageError,
+)
+from rxchat.events import Event, ToolCall
 from rxchat.framing import Decoder
-from rxchat.messages import Message, Prompt, messages
+from rxchat.keys import Auth, KeyGiven, Setting, clean
+from rxchat.messages import Image, Message, Prompt, messages, paired
 from rxchat.operators.wire import answer, send, sign
-from rxchat.request import Headers, Request, Route, Timeout, is_http, without_password
+from rxchat.options import VALUES, Options, jsonable, merged
+from rxchat.request import SECRET, Headers, Request, Route, Timeout, is_http, without_password
 from rxchat.signing import Signature, unsigned
 from rxchat.stream import Stream, wrap
 
-if TYPE_CHECKING:
-    import aiohttp
-
 __all__ = ["Ask", "Format", "Options", "Provider", "ServiceGone"]
-
-
-class Options(TypedDict, total=False):
-    """What a call may say about its request."""
-
-    base_url: str
-    model: str
-    temperature: float
-    headers: Mapping[str, str]
-    proxy: str | None
-    timeout: Timeout | float | None
-    ssl: SSLContext | None
-    session: aiohttp.ClientSession | None
 
 
 class ServiceGone(UserWarning):
     """The service behind this address no longer answers."""
 
 
+def _no_setting(name: str) -> str:
+    raise MissingSetting(f"{name} is missing")
+
+
 @attrs.frozen
 class Ask:
-    """What a format makes a request body of."""
+    """What a format makes a request body of.
+
+    Options that nobody has said are None; `setting` gives a setting of the provider by its name.
+    """
 
     messages: tuple[Message, ...]
     model: str
     options: Mapping[str, Any]
+    setting: Callable[[str], str] = _no_setting
 
 
 @attrs.frozen(kw_only=True)
 class Format:
     """How a kind of service talks: the body it takes, the frames and events it gives.
 
-    `options` are the words for the body that the format knows, with their defaults.
+    `path` may have the model in it, as `{model}`. `options` are the words for the body that the
+    format knows, with their defaults; with `tools` among them it takes tools' messages, too.
     """
 
     path: str
-    body: Callable[[Ask], object]
+    body: Callable[[Ask], Mapping[str, Any]]
     decoder: Callable[[], Decoder[bytes, Any]]
     mapping: Callable[[], Decoder[Iterable[Any], Event]]
     expects: str
@@ -73,10 +74,11 @@ class Format:
     options: Mapping[str, Any] = attrs.field(factory=dict[str, Any], hash=False)
     history: bool = True
     system: bool = True
+    images: bool = False
 
 
 def _address(base_url: str) -> str:
-    if not is_http(base_url) or re.search("[?#@]", base_url):
+    if not (is_http(base_url) or base_url.startswith("{")) or re.search("[?#@]", base_url):
         raise UsageError(
             "base_url must be an http:// or https:// address without a user, a query and a "
             f"fragment, not {without_password(base_url)!r}"
@@ -86,25 +88,35 @@ def _address(base_url: str) -> str:
 
 @attrs.frozen(kw_only=True, repr=False)
 class Provider:
-    """A chat service: call it with a prompt to get a cold stream of what it says."""
+    """A chat service: call it with a prompt to get a cold stream of what it says.
+
+    Names in braces in `base_url`, `path` and the values of `headers` stand for `settings`.
+    """
 
     name: str
     format: Format
     base_url: str = attrs.field(converter=_address)
     model: str
+    path: str = attrs.field(default=attrs.Factory(lambda self: self.format.path, takes_self=True))
+    auth: Auth | None = None
+    settings: Mapping[str, Setting] = attrs.field(factory=dict[str, Setting], hash=False)
     site: str | None = None
     models: tuple[str, ...] = ()
     aliases: Mapping[str, str] = attrs.field(factory=dict[str, str], hash=False)
     headers: Headers = attrs.field(factory=Headers, converter=Headers)
     options: Mapping[str, Any] = attrs.field(factory=dict[str, Any], hash=False)
+    key: KeyGiven | None = attrs.field(default=None, hash=False)
     route: Route = Route()
     working: bool = True
     why_not: str = ""
 
     @property
     def url(self) -> str:
-        """The address that is called."""
-        return self.base_url + self.format.path
+        """The address that is called; settings that are missing stay names in braces."""
+        try:
+            return self._filled(self.base_url + self.path)
+        except MissingSetting:
+            return self.base_url + self.path
 
     @property
     def supports_history(self) -> bool:
@@ -120,24 +132,33 @@ class Provider:
         """A cold stream of the answer: one subscription is one request."""
         asked = self.but(**options)
         request = asked._unsigned(prompt)
+        signature = asked._signature()
+        if signature is None:
+            raise asked._lacks_key()
         asked._warn_if_gone()
         form = asked.format
         return wrap(
             reactivex.just(request).pipe(
-                sign(form.signature), send(), answer(form.decoder, form.mapping, self.name)
+                sign(signature), send(), answer(form.decoder, form.mapping, self.name)
             ),
             self.name,
         )
 
     def request(self, prompt: Prompt, /, **options: Unpack[Options]) -> Request:
-        """The request that a call would send, unsent."""
+        """The request that a call would send, unsent; without a key it is without one."""
         asked = self.but(**options)
-        return asked.format.signature(asked._unsigned(prompt))
+        signature = asked._signature() or asked.format.signature
+        return signature(asked._unsigned(prompt))
 
     def but(self, **changes: Unpack[Options]) -> Provider:
         """This provider, changed."""
         given: dict[str, Any] = {**changes}
-        known = {**_CHANGES, **dict.fromkeys(self.format.options, _option)}
+        known = {
+            **_CHANGES,
+            **dict.fromkeys(self.format.options, _option),
+            **dict.fromkeys(self.settings, _setting),
+            **({"key": _key} if self.auth else {}),
+        }
         if unknown := sorted(set(given) - set(known)):
             raise UnknownOption(
                 f"{self.name} has no option {', '.join(map(repr, unknown))}; "
@@ -150,7 +171,7 @@ class Provider:
                 changed = known[name](changed, name, value)
             except UsageError as error:
                 raise error.about(provider=self.name) from None
-            except (TypeError, ValueError, AttributeError) as error:
+            except (TypeError, ValueError, AttributeError, OverflowError) as error:
                 raise UsageError(f"{name}: {error}", provider=self.name) from None
         return changed
 
@@ -159,22 +180,74 @@ class Provider:
 
     def _unsigned(self, prompt: Prompt) -> Request:
         try:
-            conversation = messages(prompt)
+            conversation = self._conversation(prompt)
         except (TypeError, ValueError) as error:
             raise InvalidPrompt(str(error), provider=self.name) from None
-        ask = Ask(conversation, self.model, {**self.format.options, **self.options})
-        body = self.format.body(ask)
         try:
+            options = {**self.format.options, **self.options}
+            _check_choice(options)
+            extra = options.pop("extra", {})
+            ask = Ask(conversation, self.model, options, self._setting)
             return Request.post(
-                self.url,
-                body,
-                headers=self.headers,
+                self._filled(self.base_url + self.path),
+                merged(self.format.body(ask), extra),
+                headers=self._headers(),
                 expects=self.format.expects,
                 name=self.name,
                 route=self.route,
             )
+        except UsageError as error:
+            raise error.about(provider=self.name) from None
         except UnicodeEncodeError as error:
             raise InvalidPrompt(str(error), provider=self.name) from None
+
+    def _conversation(self, prompt: Prompt) -> tuple[Message, ...]:
+        """The prompt, if this format can carry all of it."""
+        conversation = messages(prompt)
+        takes_tools = "tools" in self.format.options
+        for part in (part for message in conversation for part in message.parts):
+            if isinstance(part, Image) and not self.format.images:
+                raise ValueError("this service takes no images")
+            if isinstance(part, ToolCall) and not takes_tools:
+                raise ValueError("this service takes no tool calls")
+        return paired(conversation) if takes_tools else conversation
+
+    def _signature(self) -> Signature | None:
+        """How its requests are signed; None if that takes a key and there is none."""
+        form, auth = self.format.signature, self.auth
+        own = any(value and SECRET.search(name.lower()) for name, value in self.headers.items())
+        if auth is None or (own and self.key is None):
+            return form
+        with_key = auth(self.key, self._setting)
+        if with_key is None:
+            return None if auth.missing else form
+        return lambda request: with_key(form(request))
+
+    def _lacks_key(self) -> MissingKey:
+        how = self.auth.missing if self.auth else None
+        return MissingKey(
+            f"a key is missing: {how}; `python -m rxchat demo` needs none", provider=self.name
+        )
+
+    def _setting(self, name: str) -> str:
+        return self.settings[name].value(name, self.options.get(name))
+
+    def _filled(self, template: str) -> str:
+        """A template with its settings, and the model, in place."""
+
+        def value(name: re.Match[str]) -> str:
+            if name[1] == "model":
+                if not self.model:
+                    raise MissingSetting("model is missing: pass model=...")
+                return quote(self.model, safe="")
+            return self._setting(name[1]) if name[1] in self.settings else name[0]
+
+        return re.sub(r"\{(\w+)\}", value, template)
+
+    def _headers(self) -> Headers:
+        """The headers, without those whose setting is empty."""
+        filled = {name: self._filled(value) for name, value in self.headers.items()}
+        return Headers({n: v for n, v in filled.items() if v or not self.headers[n]})
 
     def _warn_if_gone(self) -> None:
         if not self.working and self.name not in _warned:
@@ -223,23 +296,46 @@ def _route(provider: Provider, name: str, value: Any) -> Provider:
 
 
 def _option(provider: Provider, name: str, value: object) -> Provider:
-    checked = _VALUES[name](value) if name in _VALUES else value
-    return attrs.evolve(provider, options={**provider.options, name: checked})
+    """None takes an option back."""
+    options = {**provider.options}
+    options.pop(name, None)
+    if value is not None:
+        options[name] = VALUES[name](value) if name in VALUES else value
+    return attrs.evolve(provider, options=options)
 
 
-def _number(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise ValueError(f"must be a finite number, not {value!r}")
-    return value
+def _setting(provider: Provider, name: str, value: str) -> Provider:
+    if not isinstance(value, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeError(f"must be a text, not {value!r}")
+    return attrs.evolve(provider, options={**provider.options, name: value})
+
+
+def _extra(provider: Provider, name: str, value: Mapping[str, Any]) -> Provider:
+    if not isinstance(value, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeError(f"must be a mapping, not {value!r}")
+    extra = merged(provider.options.get("extra", {}), jsonable(value))
+    return attrs.evolve(provider, options={**provider.options, "extra": extra})
+
+
+def _key(provider: Provider, name: str, value: KeyGiven | None) -> Provider:
+    return attrs.evolve(provider, key=clean(value) if isinstance(value, str) else value)
+
+
+def _check_choice(options: Mapping[str, Any]) -> None:
+    """A tool can be asked for only by the name that it has."""
+    choice, tools = options.get("tool_choice"), options.get("tools") or ()
+    names = {"auto", "none", "required", *(tool.name for tool in tools)}
+    if choice is not None and (choice not in names or not tools):
+        raise UsageError(f"tool_choice {choice!r} is none of the tools: {sorted(names)}")
 
 
 _CHANGES: dict[str, Callable[[Provider, str, Any], Provider]] = {
     "base_url": _base_url,
     "model": _model,
+    "extra": _extra,
     "headers": _headers,
     "proxy": _route,
     "timeout": _timeout,
     "ssl": _route,
     "session": _route,
 }
-_VALUES: dict[str, Callable[[Any], Any]] = {"temperature": _number}

@@ -67,12 +67,12 @@ def _body(ask: Ask) -> dict[str, Any]:
     if not said:
         raise InvalidPrompt("flowgpt needs a question: the prompt has only system messages")
     *before, question = said
-    system = "\n".join(message.content for message in ask.messages if message.role == "system")
+    system = "\n".join(message.text for message in ask.messages if message.role == "system")
     return {
         "model": ask.model,
         "nsfw": False,
-        "question": question.content,
-        "history": [_GREETING, *({"role": m.role, "content": m.content} for m in before)],
+        "question": question.text,
+        "history": [_GREETING, *({"role": m.role, "content": m.text} for m in before)],
         "system": system or _SYSTEM,
         "temperature": ask.options["temperature"],
         "promptId": f"model-{ask.model}",

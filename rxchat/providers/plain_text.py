@@ -41,7 +41,7 @@ class PlainText:
 
 
 def _history(ask: Ask) -> list[dict[str, str]]:
-    return [{"role": message.role, "content": message.content} for message in ask.messages]
+    return [{"role": message.role, "content": message.text} for message in ask.messages]
 
 
 def _eighteen_characters() -> str:
@@ -75,7 +75,7 @@ def _acytoo_body(ask: Ask) -> dict[str, Any]:
 def _chatanywhere_body(ask: Ask) -> dict[str, Any]:
     return {
         "list": _history(ask),
-        "title": ask.messages[-1].content,
+        "title": ask.messages[-1].text,
         "prompt": "",
         "temperature": ask.options["temperature"],
         "models": "61490748",

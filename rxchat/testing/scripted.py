@@ -23,8 +23,8 @@ class Scripted:
     >>> say = Scripted("Hel", 0.01, "lo")
     >>> say("Hi").run().reason
     'stop'
-    >>> say.prompts
-    [(Message(role='user', content='Hi'),)]
+    >>> [[message.text for message in prompt] for prompt in say.prompts]
+    [['Hi']]
     """
 
     def __init__(self, *script: Cue, name: str = "scripted") -> None:

@@ -100,7 +100,7 @@ def a_format_without_a_decoder() -> None:
 
 
 def a_provider_with_a_field_too_many() -> None:
-    Provider(name="mine", format=flowgpt.format, base_url="", model="", key="1")  # expect-error
+    Provider(name="mine", format=flowgpt.format, base_url="", model="", token="1")  # expect-error
 
 
 class NoClose:

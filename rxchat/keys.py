@@ -1,0 +1,101 @@
+"""Where a service's key comes from, and how it is shown to the service and to nobody else."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from os import environ
+from typing import Any, Protocol, TypeAlias
+
+import attrs
+
+from rxchat.errors import MissingSetting, UsageError
+from rxchat.request import Request, Secret
+from rxchat.signing import Signature, bearer
+
+__all__ = ["Auth", "Key", "KeyGiven", "Setting", "clean", "from_environment"]
+
+KeyGiven: TypeAlias = str | Callable[[], str] | Mapping[str, str]
+"""A key; a function that is asked for one at every attempt; or several that belong together."""
+
+
+class Auth(Protocol):
+    """How a service is shown who asks."""
+
+    def __call__(self, key: Any, setting: Callable[[str], str], /) -> Signature | None:
+        """The signature with a key, or with one of the environment; None if there is none.
+
+        `setting` gives the value of a setting by its name, as a region.
+        """
+        ...
+
+    @property
+    def missing(self) -> str | None:
+        """What to say when there is no key; None if none is needed."""
+        ...
+
+
+def clean(key: object) -> Secret:
+    """A key as it can stand in a header; what is wrong with it is said without showing it."""
+    if not isinstance(key, str):
+        raise UsageError(
+            f"key must be text, or a function that gives one, not {type(key).__name__}"
+        )
+    key = key.strip()
+    if not key or not re.fullmatch("[!-~]+", key):
+        raise UsageError("key is empty, or has spaces, line breaks or non-ASCII characters in it")
+    return Secret(key)
+
+
+def from_environment(*variables: str) -> str | None:
+    """The value of the first of these variables that has one."""
+    return next((environ[name] for name in variables if environ.get(name)), None)
+
+
+def _names(variables: str | tuple[str, ...]) -> tuple[str, ...]:
+    return (variables,) if isinstance(variables, str) else variables
+
+
+@attrs.frozen
+class Key:
+    """One key, given or in one of these variables of the environment."""
+
+    variables: tuple[str, ...] = attrs.field(converter=_names)
+    signature: Callable[[str], Signature] = bearer
+    needed: bool = True
+
+    def __call__(self, key: Any, setting: Callable[[str], str], /) -> Signature | None:
+        key = key or from_environment(*self.variables)
+        if key is None:
+            return None
+        if not callable(key):
+            return self.signature(clean(key))
+
+        def signed_with_the_key_of_the_moment(request: Request) -> Request:
+            return self.signature(clean(key()))(request)
+
+        return signed_with_the_key_of_the_moment
+
+    @property
+    def missing(self) -> str | None:
+        where = f", or set {' or '.join(self.variables)}" if self.variables else ""
+        return f"pass key=...{where}" if self.needed else None
+
+
+@attrs.frozen
+class Setting:
+    """A part of an address or a header: given, in the environment, or by default.
+
+    Without a default it is needed.
+    """
+
+    variables: tuple[str, ...] = attrs.field(default=(), converter=_names)
+    default: str | None = None
+
+    def value(self, name: str, given: str | None) -> str:
+        """What stands in its place."""
+        value = given or from_environment(*self.variables) or self.default
+        if value is None:
+            where = f", or set {' or '.join(self.variables)}" if self.variables else ""
+            raise MissingSetting(f"{name} is missing: pass {name}=...{where}")
+        return value
