@@ -8,8 +8,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from rxchat.messages import Image as Image
     from rxchat.messages import Message as Message
+    from rxchat.messages import Tool as Tool
     from rxchat.messages import assistant as assistant
+    from rxchat.messages import image as image
+    from rxchat.messages import reply as reply
     from rxchat.messages import system as system
     from rxchat.messages import tool as tool
     from rxchat.messages import user as user
@@ -31,7 +35,17 @@ if TYPE_CHECKING:
     from rxchat.transport import connections as connections
 
 _ROOMS = {
-    "messages": ("Message", "assistant", "system", "tool", "user"),
+    "messages": (
+        "Image",
+        "Message",
+        "Tool",
+        "assistant",
+        "image",
+        "reply",
+        "system",
+        "tool",
+        "user",
+    ),
     "operators.creation": ("concat", "interval", "merge", "of", "timer", "zip"),
     "operators.racing": ("race",),
     "operators.recovery": ("fallback",),

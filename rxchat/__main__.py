@@ -52,8 +52,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _providers() -> dict[str, Provider]:
-    values = {name: getattr(providers, name) for name in providers.__all__}
-    return {name: value for name, value in values.items() if isinstance(value, Provider)}
+    names = (name for names in providers.SERVICES.values() for name in names)
+    return {name: getattr(providers, name) for name in names}
 
 
 async def _ask(said: argparse.Namespace) -> int:

@@ -6,10 +6,12 @@ import ast
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import rxchat
+from rxchat import providers
 
 PACKAGE = Path(__file__).parent.parent / "rxchat"
 
@@ -167,14 +169,16 @@ def test_only_the_transport_knows_aiohttp() -> None:
     assert knowing - {"testing"} == {"transport", "options"}  # options: for a type, unimported
 
 
-def test_every_word_of_the_package_is_found_when_it_is_used() -> None:
-    annotated = {target.rpartition(".")[::2] for target in imports(PACKAGE / "__init__.py")}
-    assert annotated == {(room, word) for room, words in rxchat._ROOMS.items() for word in words}
+@pytest.mark.parametrize("shown", [rxchat, providers], ids=lambda module: module.__name__)
+def test_every_word_is_found_when_it_is_used(shown: Any) -> None:
+    """What checkers of types see is what there is."""
+    annotated = {target.rpartition(".")[::2] for target in imports(Path(shown.__file__))}
+    assert annotated == {(room, word) for word, room in shown._ROOM_OF.items()}
     for _, word in annotated:
-        assert getattr(rxchat, word) is getattr(rxchat, word)
-        assert word in dir(rxchat)
+        assert getattr(shown, word) is getattr(shown, word)
+        assert word in dir(shown)
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
-        rxchat.nothing  # noqa: B018
+        shown.nothing  # noqa: B018
 
 
 def test_importing_rxchat_loads_nothing_heavy() -> None:

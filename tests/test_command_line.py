@@ -59,7 +59,7 @@ FAILURES = [
         "ConnectFailed: acytoo: cannot connect",
     ),
     (("Hi", "--provider", "acytoo", "--model", "x"), 2, "UnknownModel: acytoo: unknown model 'x'"),
-    (("Hi", "--provider", "nobody"), 2, "say --provider NAME, one of acytoo, chatanywhere"),
+    (("Hi", "--provider", "nobody"), 2, "say --provider NAME, one of openai, "),
     (("Hi",), 2, "or see the demo"),
     (("", "--provider", "acytoo", "--base-url", "x"), 2, "must be an http:// or https:// address"),
 ]

@@ -223,7 +223,11 @@ class _Mapping(Generic[F]):
         if not call.content_emitted:
             call.content_emitted = any(map(is_content, batch))
         if Finish in kinds:
-            del batch[kinds.index(Finish) + 1 :]
+            # When several answers were asked for, each has a Finish, one after the other.
+            end = kinds.index(Finish) + 1
+            while kinds[end : end + 1] == [Finish]:
+                end += 1
+            del batch[end:]
             self.finished = call.over = True
             return None
         return failure

@@ -1,24 +1,60 @@
-"""Chat services, as values: call one with a prompt to get its stream."""
+"""Chat services, as values: call one with a prompt to get its stream.
 
-from rxchat.provider import Ask, Format, Options, Provider, ServiceGone
-from rxchat.providers.flowgpt_lines import FlowGptLines, Line, flowgpt
-from rxchat.providers.plain_text import PlainText, acytoo, chatanywhere, cromicle
-from rxchat.request import Headers, Request, Timeout
+A format and its services are loaded when they are first used.
+"""
 
-__all__ = [
-    "Ask",
-    "FlowGptLines",
-    "Format",
-    "Headers",
-    "Line",
-    "Options",
-    "PlainText",
-    "Provider",
-    "Request",
-    "ServiceGone",
-    "Timeout",
-    "acytoo",
-    "chatanywhere",
-    "cromicle",
-    "flowgpt",
-]
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rxchat.keys import Key as Key
+    from rxchat.keys import Setting as Setting
+    from rxchat.provider import Ask as Ask
+    from rxchat.provider import Format as Format
+    from rxchat.provider import Options as Options
+    from rxchat.provider import Provider as Provider
+    from rxchat.provider import ServiceGone as ServiceGone
+    from rxchat.providers.flowgpt_lines import FlowGptLines as FlowGptLines
+    from rxchat.providers.flowgpt_lines import Line as Line
+    from rxchat.providers.flowgpt_lines import flowgpt as flowgpt
+    from rxchat.providers.openai_chat import ChatBody as ChatBody
+    from rxchat.providers.openai_chat import ChatChunks as ChatChunks
+    from rxchat.providers.openai_chat import openai as openai
+    from rxchat.providers.plain_text import PlainText as PlainText
+    from rxchat.providers.plain_text import acytoo as acytoo
+    from rxchat.providers.plain_text import chatanywhere as chatanywhere
+    from rxchat.providers.plain_text import cromicle as cromicle
+    from rxchat.request import Headers as Headers
+    from rxchat.request import Request as Request
+    from rxchat.request import Timeout as Timeout
+
+# The services of each format's file.
+SERVICES = {
+    "openai_chat": ("openai",),
+    "flowgpt_lines": ("flowgpt",),
+    "plain_text": ("acytoo", "chatanywhere", "cromicle"),
+}
+_OTHERS = {
+    "keys": ("Key", "Setting"),
+    "provider": ("Ask", "Format", "Options", "Provider", "ServiceGone"),
+    "providers.flowgpt_lines": ("FlowGptLines", "Line"),
+    "providers.openai_chat": ("ChatBody", "ChatChunks"),
+    "providers.plain_text": ("PlainText",),
+    "request": ("Headers", "Request", "Timeout"),
+}
+_ROOM_OF = {word: f"providers.{file}" for file, words in SERVICES.items() for word in words} | {
+    word: room for room, words in _OTHERS.items() for word in words
+}
+__all__ = sorted(_ROOM_OF)  # pyright: ignore[reportUnsupportedDunderAll]
+
+
+def __getattr__(word: str) -> Any:
+    if word not in _ROOM_OF:
+        raise AttributeError(f"module 'rxchat.providers' has no attribute {word!r}")
+    value = getattr(import_module(f"rxchat.{_ROOM_OF[word]}"), word)
+    globals()[word] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -6,10 +6,10 @@ from rxchat.testing.clock import DeadlockError, VirtualLoop, run_virtual
 from rxchat.testing.exchange import Exchange
 from rxchat.testing.leaks import LeakError, no_leaks
 from rxchat.testing.marbles import Cold, cold, draw
-from rxchat.testing.replies import HOLD, Reply
+from rxchat.testing.replies import HOLD, Failure, Reply
 from rxchat.testing.scripted import Scripted
 from rxchat.testing.server import LocalServer
-from rxchat.testing.voices import ANYTHING, VOICES, Voice
+from rxchat.testing.voices import ANYTHING, VOICES, Storyteller, Voice
 
 if TYPE_CHECKING:
     from rxchat.testing.aioresponses_shim import mocked as mocked
@@ -21,10 +21,12 @@ __all__ = [
     "Cold",
     "DeadlockError",
     "Exchange",
+    "Failure",
     "LeakError",
     "LocalServer",
     "Reply",
     "Scripted",
+    "Storyteller",
     "VirtualLoop",
     "Voice",
     "cold",

@@ -25,6 +25,7 @@ __all__ = [
     "HOLD",
     "Codec",
     "Encoding",
+    "Failure",
     "Framing",
     "Hold",
     "Part",
@@ -42,7 +43,20 @@ class Hold(Enum):
 
 HOLD: Final = Hold.HOLD
 
-Piece: TypeAlias = str | Event | Hold
+
+@frozen
+class Failure:
+    """A failure that is reported inside an answer, whose HTTP status was 200.
+
+    Each service has a form for it; `form` chooses another where there are several.
+    """
+
+    message: str = "the model failed"
+    code: str = "server_error"
+    form: str = ""
+
+
+Piece: TypeAlias = str | Event | Hold | Failure
 """What a model says; a plain string is a piece of text."""
 
 Part: TypeAlias = bytes | Hold
@@ -309,7 +323,9 @@ def _misplaced(cuts: int | tuple[int, ...] | None) -> bool:
 
 _IMPOSSIBLE: Final[Mapping[str, Callable[[Reply], bool]]] = {
     "it says pieces and has a raw body": lambda it: bool(it.pieces) and it.body is not None,
-    "a piece is a str, an event or HOLD; bytes belong in body=": lambda it: _foreign(it.pieces),
+    "a piece is a str, an event, a Failure or HOLD; bytes belong in body=": lambda it: _foreign(
+        it.pieces
+    ),
     "only a raw body can be repeated": lambda it: it.repeat != 1 and it.body is None,
     "a body is repeated at least once": lambda it: it.repeat < 1,
     "a raw body has no end marker": lambda it: it.finish is not None and it.body is not None,

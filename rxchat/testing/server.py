@@ -92,6 +92,7 @@ class Performance:
     exchange: Exchange
     reply: Reply
     voice: Voice
+    content_type: str
     parts: list[Part]
     writer: asyncio.StreamWriter
 
@@ -171,7 +172,7 @@ class Performance:
             framing["Content-Length"] = str(reply.length(self.parts))
         elif not reply.bodiless and self.framing == "chunked":
             framing["Transfer-Encoding"] = "chunked"
-        typed = self.voice.content_type if reply.content_type is None else reply.content_type
+        typed = self.content_type if reply.content_type is None else reply.content_type
         return head(reply, typed, framing)
 
     async def _flush(self, data: bytes) -> None:
@@ -303,17 +304,17 @@ class LocalServer:
             exchange.end(ending)
         return ending == "complete" and not performance.last
 
-    def _decide(self, exchange: Exchange) -> tuple[Reply, Voice, list[Part]]:
+    def _decide(self, exchange: Exchange) -> tuple[Reply, Voice, str, list[Part]]:
         voice = find_voice(exchange.path, {**VOICES, **{it.path: it for it in self.voices}})
         try:
             refusal = voice.check(exchange)
             reply = refusal or (self._planned.popleft() if self._planned else self.reply)
             if reply.then == "keepalive" and not voice.keepalive:
                 raise ValueError(f"{voice.name} has no keep-alive bytes")
-            return reply, voice, voice.speak(reply)
+            return reply, voice, *voice.speak(reply, exchange)
         except Exception as fault:  # of a test's own voice or plan: whoever asked must see it
             reply = Reply.status(500, f"{type(fault).__name__}: {fault}")
-            return reply, voice, voice.speak(reply)
+            return reply, voice, *voice.speak(reply, exchange)
 
     async def _refuse(self, error: RequestError, ear: Ear, writer: asyncio.StreamWriter) -> None:
         """Say why, and listen to the rest for a moment: an early close would unsay it."""

@@ -1,0 +1,135 @@
+"""What the living formats share: how a frame's JSON is read, and what may stand in its fields."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar, cast
+
+import msgspec
+
+from rxchat.errors import Garbled, InvalidPrompt, ServiceError, Truncated
+from rxchat.events import ToolCall
+from rxchat.framing import FramingError, read_json
+from rxchat.refusal import refusal
+
+__all__ = [
+    "Calls",
+    "arguments_of",
+    "count",
+    "fields",
+    "in_band",
+    "items",
+    "json_text",
+    "read",
+    "text",
+]
+
+T = TypeVar("T")
+_anything = msgspec.json.Decoder().decode
+
+
+def read(decode: Callable[[Any], T], data: str | bytes) -> T:
+    """Read JSON that the fast way has refused, or raise what is wrong with it.
+
+    JSON that ends too early is a cut answer, wherever the cut was made.
+    """
+    try:
+        return read_json(decode, data, at_end=True)
+    except FramingError as error:
+        wrong = Truncated if error.kind == "truncated" else Garbled
+        failure = wrong(f"{error}: {error.excerpt!r}")
+    raise failure
+
+
+# Services put null, numbers and objects where text belongs: nothing in a leaf is an error.
+
+
+def text(value: object) -> str:
+    """A text, or the empty one in place of anything else."""
+    return value if isinstance(value, str) else ""
+
+
+def count(value: object) -> int | None:
+    """A number of tokens, as services write it; None in place of anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        return int(value)
+    except (ValueError, OverflowError):
+        return None
+
+
+def fields(value: object) -> Mapping[str, Any]:
+    """An object, or the empty one in place of anything else."""
+    return cast("Mapping[str, Any]", value) if isinstance(value, Mapping) else {}
+
+
+def items(value: object) -> list[Any]:
+    """A list, or the empty one in place of anything else."""
+    return value if isinstance(value, list) else []  # pyright: ignore[reportUnknownVariableType]
+
+
+def json_text(value: object) -> str:
+    """A value as JSON text, if it is not text already; nothing is no text."""
+    if value is None or isinstance(value, str):
+        return value or ""
+    return msgspec.json.encode(value).decode()
+
+
+class Calls:
+    """Gives the calls of an answer their places, whatever the service says about them.
+
+    Pieces belong together by their index; by their id, where the index is missing or the same for
+    all; a piece without either goes on with the last one. An id or a name that is said again says
+    nothing new.
+    """
+
+    def __init__(self) -> None:
+        self._calls: dict[tuple[int, Any], ToolCall] = {}  # the last one of each index
+        self._last: dict[int, Any] = {}
+        self._made: dict[int, int] = {}
+
+    def piece(
+        self, index: object, id_: str, name: str, arguments: str, choice: int = 0
+    ) -> ToolCall:
+        """A piece of a call, at the place of its call."""
+        if not isinstance(index, int | str):
+            index = id_ or self._last.get(choice)
+        key = (choice, index)
+        self._last[choice] = index
+        known = self._calls.get(key)
+        if known is None or (id_ and known.id and id_ != known.id):
+            place = self._made[choice] = self._made.get(choice, -1) + 1
+            self._calls[key] = ToolCall(place, id_, name)
+            return ToolCall(place, id_, name, arguments, choice)
+        fresh_id = "" if known.id else id_
+        fresh_name = "" if known.name else name
+        if fresh_id or fresh_name:
+            self._calls[key] = ToolCall(known.index, known.id or id_, known.name or name)
+        return ToolCall(known.index, fresh_id, fresh_name, arguments, choice)
+
+    def made(self, choice: int = 0) -> bool:
+        """Whether there was any."""
+        return choice in self._made
+
+
+_CODES = ("code", "status_code", "http_status_code", "originalStatusCode")
+
+
+def in_band(body: str | Mapping[str, Any]) -> ServiceError:
+    """The error that a service reports inside an answer; a code may be an HTTP status."""
+    whole = fields(read(_anything, body) if isinstance(body, str) else body)
+    told = fields(whole.get("error")) or whole
+    codes = (count(told.get(name)) for name in _CODES)
+    status = next((code for code in codes if code is not None and 400 <= code < 600), None)
+    return refusal(whole, status=status)
+
+
+def arguments_of(call: ToolCall) -> dict[str, Any]:
+    """The arguments of a call that goes back as an object."""
+    try:
+        return msgspec.json.decode(call.arguments or "{}", type=dict[str, Any])
+    except (ValueError, RecursionError) as error:
+        raise InvalidPrompt(
+            f"the arguments of the call of {call.name!r} are no JSON object: {error}"
+        ) from None

@@ -1,0 +1,403 @@
+"""OpenAI's chat completions, the format that most others imitate.
+
+https://platform.openai.com/docs/api-reference/chat
+
+The imitators differ in small things, all of which the mapping takes as they come: no `[DONE]`, no
+finish reason, no or many usages, calls without an index or with the same one, thoughts under four
+names, and errors in five shapes. What must differ in the request is a word of `ChatBody`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
+from typing import Any
+
+import attrs
+from msgspec import Struct
+from msgspec.json import Decoder
+
+from rxchat.errors import EmptyAnswer, ServerError, UsageError
+from rxchat.events import (
+    Event,
+    Finish,
+    Opaque,
+    Other,
+    Reason,
+    Reasoning,
+    Refusal,
+    Start,
+    Text,
+    ToolCall,
+    Usage,
+)
+from rxchat.framing import SSE, Frame
+from rxchat.keys import Key, Setting
+from rxchat.messages import Image, Message, Part, Tool
+from rxchat.options import BODY
+from rxchat.provider import Ask, Format, Provider
+from rxchat.providers.frames import (
+    Calls,
+    count,
+    fields,
+    in_band,
+    items,
+    json_text,
+    read,
+    text,
+)
+from rxchat.request import EVENT_STREAM, Headers
+
+__all__ = ["CHAT", "ChatBody", "ChatChunks", "openai"]
+
+REASONS: Mapping[str, Reason] = {
+    "stop": "stop",
+    "eos": "stop",
+    "eos_token": "stop",
+    "stop_sequence": "stop",
+    "length": "length",
+    "max_tokens": "length",
+    "model_length": "length",
+    "tool_calls": "tool_calls",
+    "function_call": "tool_calls",
+    "content_filter": "content_filter",
+}
+
+# What comes --------------------------------------------------------------------------------------
+
+
+class Function(Struct, gc=False):
+    name: Any = None
+    arguments: Any = None
+
+
+class Call(Struct, gc=False):
+    index: Any = None
+    id: Any = None
+    function: Function | None = None
+
+
+class Delta(Struct, gc=False):
+    content: Any = None
+    reasoning_content: Any = None
+    reasoning: Any = None
+    reasoning_details: Any = None
+    refusal: Any = None
+    annotations: Any = None
+    tool_calls: list[Call] | None = None
+    function_call: Function | None = None
+
+
+class Choice(Struct, gc=False):
+    delta: Delta | None = None
+    index: Any = 0
+    finish_reason: Any = None
+    logprobs: Any = None
+
+
+class Chunk(Struct, gc=False):
+    choices: list[Choice] | None = None
+    id: Any = None
+    model: Any = None
+    object: Any = None
+    usage: Any = None
+    x_groq: Any = None
+    error: Any = None
+    citations: Any = None
+    search_results: Any = None
+    moderation: Any = None
+
+
+_decode = Decoder(Chunk).decode
+_anything = Decoder().decode
+
+
+class ChatChunks:
+    """Chunks to events. The answer ends with `[DONE]`, or with the body if a reason was given."""
+
+    def __init__(self) -> None:
+        self._started = False
+        self._choices = {0}
+        self._reasons: dict[int, str] = {}  # why each choice ended
+        self._calls = Calls()
+        self._usage: Mapping[str, Any] = {}
+        self._extras: dict[str, Any] = {}  # what may be said in every chunk, and is given once
+
+    def feed(self, frames: Iterable[Frame]) -> Iterator[Event]:
+        for frame in frames:
+            try:
+                chunk = _decode(frame.data)
+            except (ValueError, RecursionError):
+                line = frame.data.strip()
+                if line == "[DONE]":
+                    yield from self._end()
+                    return
+                if not line:
+                    continue
+                chunk = read(_decode, line)
+            choices = chunk.choices
+            if not self._started and (choices or chunk.id or chunk.model):
+                self._started = True
+                yield Start(text(chunk.model), text(chunk.id))
+            if choices:
+                for choice in choices:
+                    index = choice.index if type(choice.index) is int else 0
+                    if index:
+                        self._choices.add(index)
+                    delta = choice.delta
+                    if delta is not None:
+                        if delta.reasoning_content or delta.reasoning or delta.reasoning_details:
+                            yield from _thoughts(delta, index)
+                        said = delta.content
+                        if said:
+                            if type(said) is str:
+                                yield Text(said, index) if index else Text(said)
+                            else:
+                                yield from _parts(said, index)
+                        if delta.tool_calls or delta.function_call or delta.refusal:
+                            yield from self._asked(delta, index)
+                        if delta.annotations:
+                            yield Other("annotations", delta.annotations)
+                    if choice.finish_reason:
+                        self._reasons[index] = text(choice.finish_reason)
+                    if choice.logprobs:
+                        yield Other("logprobs", choice.logprobs)
+            if chunk.usage or chunk.error or chunk.x_groq or chunk.moderation or not choices:
+                yield from self._aside(chunk, frame)
+                if chunk.object == "chat.completion.done":  # Perplexity's [DONE]
+                    yield from self._end()
+                    return
+
+    def close(self) -> Iterator[Event]:
+        if not self._started:
+            raise EmptyAnswer("the answer ended without a word")
+        if self._choices <= self._reasons.keys():
+            yield from self._end()
+
+    def _asked(self, delta: Delta, choice: int) -> Iterator[Event]:
+        """Calls of tools, or why there is no answer."""
+        if isinstance(delta.refusal, str) and delta.refusal:
+            yield Refusal(delta.refusal, choice)
+        calls = delta.tool_calls or ()
+        if delta.function_call is not None:  # as it was called in 2023
+            calls = (*calls, Call("function", None, delta.function_call))
+        for call in calls:
+            function = call.function or Function()
+            yield self._calls.piece(
+                call.index,
+                text(call.id),
+                text(function.name),
+                json_text(function.arguments),
+                choice,
+            )
+
+    def _aside(self, chunk: Chunk, frame: Frame) -> Iterator[Event]:
+        """What is not the answer itself: what it cost, and what went wrong."""
+        usage = chunk.usage or fields(chunk.x_groq).get("usage")
+        if usage:
+            self._usage = fields(usage)
+        for name in ("citations", "search_results", "moderation"):
+            if value := getattr(chunk, name):
+                self._extras[name] = value
+        if chunk.error or chunk.object == "error" or frame.event == "error":
+            if self._usage:
+                yield _usage(self._usage)
+            raise in_band(frame.data)
+        if chunk.choices is None and not usage and chunk.object != "chat.completion.chunk":
+            yield Other(text(chunk.object) or frame.event, read(_anything, frame.data))
+
+    def _end(self) -> Iterator[Event]:
+        if not self._started:
+            raise EmptyAnswer("the answer ended without a word")
+        if "error" in self._reasons.values():
+            raise ServerError("the model stopped with an error")
+        yield from (Other(name, value) for name, value in self._extras.items())
+        if self._usage:
+            yield _usage(self._usage)
+        for choice in sorted(self._reasons) or [0]:
+            raw = self._reasons.get(choice)
+            reason = REASONS.get(raw, "other") if raw else "stop"
+            called = reason == "stop" and self._calls.made(choice)
+            yield Finish("tool_calls" if called else reason, raw, choice)
+
+
+def _thoughts(delta: Delta, choice: int) -> Iterator[Event]:
+    """Some send the same thought under two names."""
+    details = items(delta.reasoning_details)
+    thought = text(delta.reasoning_content) or text(delta.reasoning)
+    if not thought:
+        told = map(fields, details)
+        thought = "".join(text(one.get("text")) or text(one.get("summary")) for one in told)
+    opaque = Opaque("openai", details) if details else None
+    if thought or opaque:
+        yield Reasoning(thought, choice, opaque)
+
+
+def _parts(content: object, choice: int) -> Iterator[Event]:
+    """Content in parts, as Mistral sends it when the model thinks."""
+    for part in map(fields, items(content)):
+        thoughts = items(part.get("thinking"))
+        for thought in filter(None, (text(fields(inner).get("text")) for inner in thoughts)):
+            yield Reasoning(thought, choice)
+        if said := text(part.get("text")):
+            yield Text(said, choice)
+
+
+def _usage(told: Mapping[str, Any]) -> Usage:
+    cached = fields(told.get("prompt_tokens_details")).get("cached_tokens")
+    return Usage(
+        count(told.get("prompt_tokens")),
+        count(told.get("completion_tokens")),
+        count(told.get("total_tokens")),
+        count(fields(told.get("completion_tokens_details")).get("reasoning_tokens")),
+        count(told.get("prompt_cache_hit_tokens") if cached is None else cached),
+    )
+
+
+# What goes ---------------------------------------------------------------------------------------
+
+
+def effort(reasoning: str | int) -> dict[str, Any]:
+    """How hard to think, in a word."""
+    if isinstance(reasoning, int):
+        raise UsageError("reasoning is an effort here ('low', 'medium', 'high'), not a budget")
+    return {"reasoning_effort": reasoning}
+
+
+@attrs.frozen
+class ChatBody:
+    """A conversation and its options in the words of chat completions.
+
+    The fields are what imitators have other words for; `thoughts` is the field in which they want
+    the model's thoughts back.
+    """
+
+    max_tokens: str = "max_tokens"
+    seed: str = "seed"
+    usage: bool = True
+    reasoning: Callable[[str | int], dict[str, Any]] = effort
+    thoughts: str | None = None
+
+    def __call__(self, ask: Ask) -> dict[str, Any]:
+        said = ask.options
+        body: dict[str, Any] = {
+            "model": ask.model or None,
+            "messages": [self._message(message) for message in ask.messages],
+            "stream": True,
+            "stream_options": {"include_usage": True} if self.usage else None,
+            "temperature": said["temperature"],
+            "top_p": said["top_p"],
+            self.max_tokens: said["max_tokens"],
+            "stop": said["stop"],
+            self.seed: said["seed"],
+            "n": said["n"],
+            "tools": [_tool(tool) for tool in said["tools"] or ()] or None,
+            "tool_choice": _choice(said["tool_choice"]),
+            "response_format": _schema(said["schema"]),
+        }
+        if said["reasoning"] is not None:
+            body |= self.reasoning(said["reasoning"])
+        return {name: value for name, value in body.items() if value is not None}
+
+    def _message(self, message: Message) -> dict[str, Any]:
+        match message.role:
+            case "tool":
+                return {"role": "tool", "tool_call_id": message.call, "content": message.text}
+            case "assistant":
+                return self._answer(message)
+            case role:
+                simple = isinstance(message.content, str)
+                content = message.content if simple else [_part(part) for part in message.parts]
+                return {"role": role, "content": content}
+
+    def _answer(self, message: Message) -> dict[str, Any]:
+        parts = message.parts
+        thoughts = [part for part in parts if isinstance(part, Reasoning)]
+        ours = [part.opaque.data for part in thoughts if part.opaque and part.opaque.by == "openai"]
+        answer = {
+            "role": "assistant",
+            "content": message.text or None,
+            "refusal": "".join(part.text for part in parts if isinstance(part, Refusal)) or None,
+            "tool_calls": [_call(call) for call in message.tool_calls] or None,
+            "reasoning_details": [detail for details in ours for detail in details] or None,
+        }
+        if self.thoughts and message.tool_calls:
+            answer[self.thoughts] = "".join(thought.text for thought in thoughts) or None
+        # The content is there even if there is none, but nothing else is.
+        return {name: value for name, value in answer.items() if value or name == "content"}
+
+
+def _part(part: Part) -> dict[str, Any]:
+    if isinstance(part, Image):
+        return {"type": "image_url", "image_url": {"url": part.data_url}}
+    return {"type": "text", "text": part.text if isinstance(part, Text) else ""}
+
+
+def _call(call: ToolCall) -> dict[str, Any]:
+    function = {"name": call.name, "arguments": call.arguments or "{}"}
+    return {"id": call.id, "type": "function", "function": function}
+
+
+def _tool(tool: Tool) -> dict[str, Any]:
+    return {"type": "function", "function": attrs.asdict(tool, recurse=False)}
+
+
+def _choice(name: str | None) -> object:
+    if name in (None, "auto", "none", "required"):
+        return name
+    return {"type": "function", "function": {"name": name}}
+
+
+def _schema(schema: Mapping[str, Any] | None) -> object:
+    if schema is None:
+        return None
+    named = {"name": "answer", "schema": schema, "strict": is_strict(schema)}
+    return {"type": "json_schema", "json_schema": named}
+
+
+def is_strict(schema: object) -> bool:
+    """Tell whether a schema is one that OpenAI can hold the model to, in all its objects.
+
+    https://platform.openai.com/docs/guides/structured-outputs#supported-schemas
+    """
+    known = fields(schema)
+    if known:
+        properties = known.get("properties")
+        if known.get("type") == "object" or properties is not None:
+            closed = known.get("additionalProperties") is False
+            if not closed or set(items(known.get("required"))) != set(fields(properties)):
+                return False
+        return all(map(is_strict, known.values()))
+    return all(map(is_strict, items(schema)))
+
+
+CHAT = Format(
+    path="/chat/completions",
+    body=ChatBody(),
+    decoder=partial(SSE, fields=["error"]),
+    mapping=ChatChunks,
+    expects=EVENT_STREAM,
+    options=dict.fromkeys(BODY),
+    images=True,
+)
+
+openai = Provider(
+    name="openai",
+    format=attrs.evolve(CHAT, body=ChatBody(max_tokens="max_completion_tokens")),
+    base_url="https://api.openai.com/v1",
+    site="https://platform.openai.com",
+    model="gpt-5-mini",
+    auth=Key("OPENAI_API_KEY"),
+    settings={
+        "organization": Setting("OPENAI_ORG_ID", default=""),
+        "project": Setting("OPENAI_PROJECT_ID", default=""),
+    },
+    headers=Headers(
+        {
+            "Content-Type": "application/json",
+            "OpenAI-Organization": "{organization}",
+            "OpenAI-Project": "{project}",
+        }
+    ),
+)
+"""OpenAI, and with `but(base_url=..., key=...)` any host that imitates it."""
