@@ -52,8 +52,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _providers() -> dict[str, Provider]:
-    names = (name for names in providers.SERVICES.values() for name in names)
-    return {name: getattr(providers, name) for name in names}
+    return providers.services()
 
 
 async def _ask(said: argparse.Namespace) -> int:

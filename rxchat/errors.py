@@ -40,7 +40,7 @@ already been heard).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar, Self
 
 __all__ = [
@@ -120,6 +120,14 @@ class ChatError(Exception):
                 self.__dict__[name] = value
         return self
 
+    def hiding(self, secrets: Iterable[str]) -> Self:
+        """Say nothing of these: services repeat a key in order to say that it is wrong."""
+        for secret in secrets:
+            self.args = tuple(_without(secret, arg) for arg in self.args)
+            for name, value in self.__dict__.items():
+                self.__dict__[name] = _without(secret, value)
+        return self
+
     def __str__(self) -> str:
         where = f"{self.provider}: " if self.provider else ""
         notes = [
@@ -134,6 +142,10 @@ class ChatError(Exception):
             if known
         ]
         return f"{where}{self.message}" + (f" ({'; '.join(notes)})" if notes else "")
+
+
+def _without(secret: str, value: object) -> object:
+    return value.replace(secret, "***") if isinstance(value, str) else value
 
 
 class UsageError(ChatError, ValueError):

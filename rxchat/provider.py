@@ -114,8 +114,8 @@ class Provider:
     def url(self) -> str:
         """The address that is called; settings that are missing stay names in braces."""
         try:
-            return self._filled(self.base_url + self.path)
-        except MissingSetting:
+            return self._address()
+        except UsageError:
             return self.base_url + self.path
 
     @property
@@ -189,7 +189,7 @@ class Provider:
             extra = options.pop("extra", {})
             ask = Ask(conversation, self.model, options, self._setting)
             return Request.post(
-                self._filled(self.base_url + self.path),
+                self._address(),
                 merged(self.format.body(ask), extra),
                 headers=self._headers(),
                 expects=self.format.expects,
@@ -232,6 +232,9 @@ class Provider:
     def _setting(self, name: str) -> str:
         return self.settings[name].value(name, self.options.get(name))
 
+    def _address(self) -> str:
+        return _address(self._filled(self.base_url)) + self._filled(self.path)
+
     def _filled(self, template: str) -> str:
         """A template with its settings, and the model, in place."""
 
@@ -240,7 +243,7 @@ class Provider:
                 if not self.model:
                     raise MissingSetting("model is missing: pass model=...")
                 return quote(self.model, safe="")
-            return self._setting(name[1]) if name[1] in self.settings else name[0]
+            return self._setting(name[1]).rstrip("/") if name[1] in self.settings else name[0]
 
         return re.sub(r"\{(\w+)\}", value, template)
 

@@ -16,6 +16,7 @@ __all__ = ["Headers", "Request", "Route", "Secret", "Timeout", "is_http", "witho
 
 # Values of headers with such a word in their name are never shown.
 SECRET = re.compile("key|token|secret|auth|cookie|password|credential")
+SHORTEST_KEY = 6  # characters; a shorter one is no secret, and may be a word of a message
 # Media types of answers: what `Request.expects` may say.
 PLAIN_TEXT, JSON_LINES, EVENT_STREAM = "text/plain", "application/x-ndjson", "text/event-stream"
 
@@ -168,6 +169,13 @@ class Request:
     def json(self) -> Any:
         """The body, read as JSON."""
         return msgspec.json.decode(self.body)
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """The keys in it, which no message may show."""
+        values = (value for name, value in self.headers.items() if SECRET.search(name.lower()))
+        keys = (value.rpartition(" ")[2] for value in values)
+        return tuple(key for key in keys if len(key) >= SHORTEST_KEY)
 
     def but(self, *, json: object = None, headers: Mapping[str, str] | None = None) -> Self:
         """The same request with another JSON body or more headers."""

@@ -172,8 +172,10 @@ def test_only_the_transport_knows_aiohttp() -> None:
 @pytest.mark.parametrize("shown", [rxchat, providers], ids=lambda module: module.__name__)
 def test_every_word_is_found_when_it_is_used(shown: Any) -> None:
     """What checkers of types see is what there is."""
+    table = "providers.openai_family"  # of which a row is all that there is to say
     annotated = {target.rpartition(".")[::2] for target in imports(Path(shown.__file__))}
-    assert annotated == {(room, word) for word, room in shown._ROOM_OF.items()}
+    annotated = {(room, word) for room, word in annotated if room != table}
+    assert annotated == {(room, word) for word, room in shown._ROOM_OF.items() if room != table}
     for _, word in annotated:
         assert getattr(shown, word) is getattr(shown, word)
         assert word in dir(shown)

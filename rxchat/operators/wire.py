@@ -290,7 +290,7 @@ def _stage(make: Callable[[Call], Any], own_call: Callable[[], Call] | None = No
 
             def fail(error: Exception) -> None:
                 if isinstance(error, ChatError):
-                    error.about(**scope.call.facts())
+                    scope.call.explain(error)
                 observer.on_error(error)
 
             def on_completed() -> None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from rxchat.providers.openai_chat import ChatBody as ChatBody
     from rxchat.providers.openai_chat import ChatChunks as ChatChunks
     from rxchat.providers.openai_chat import openai as openai
+    from rxchat.providers.openai_family import *
     from rxchat.providers.plain_text import PlainText as PlainText
     from rxchat.providers.plain_text import acytoo as acytoo
     from rxchat.providers.plain_text import chatanywhere as chatanywhere
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
     from rxchat.request import Request as Request
     from rxchat.request import Timeout as Timeout
 
-# The services of each format's file.
+# The services of each format's file. Those who imitate OpenAI are in a table of their own, which
+# is looked through last: a new one is a row there, and nothing here.
 SERVICES = {
     "openai_chat": ("openai",),
     "flowgpt_lines": ("flowgpt",),
@@ -39,22 +41,35 @@ _OTHERS = {
     "provider": ("Ask", "Format", "Options", "Provider", "ServiceGone"),
     "providers.flowgpt_lines": ("FlowGptLines", "Line"),
     "providers.openai_chat": ("ChatBody", "ChatChunks"),
+    "providers.openai_family": ("imitator",),
     "providers.plain_text": ("PlainText",),
     "request": ("Headers", "Request", "Timeout"),
 }
 _ROOM_OF = {word: f"providers.{file}" for file, words in SERVICES.items() for word in words} | {
     word: room for room, words in _OTHERS.items() for word in words
 }
-__all__ = sorted(_ROOM_OF)  # pyright: ignore[reportUnsupportedDunderAll]
+
+
+def services() -> dict[str, Any]:
+    """Every service there is, by its name."""
+    from rxchat.providers.openai_family import FAMILY
+
+    names = (name for names in SERVICES.values() for name in names)
+    return {name: __getattr__(name) for name in names} | FAMILY
 
 
 def __getattr__(word: str) -> Any:
-    if word not in _ROOM_OF:
-        raise AttributeError(f"module 'rxchat.providers' has no attribute {word!r}")
-    value = getattr(import_module(f"rxchat.{_ROOM_OF[word]}"), word)
+    if word in _ROOM_OF:
+        value = getattr(import_module(f"rxchat.{_ROOM_OF[word]}"), word)
+    else:
+        from rxchat.providers.openai_family import FAMILY
+
+        if word not in FAMILY:
+            raise AttributeError(f"module 'rxchat.providers' has no attribute {word!r}")
+        value = FAMILY[word]
     globals()[word] = value
     return value
 
 
 def __dir__() -> list[str]:
-    return __all__
+    return sorted({*_ROOM_OF, *services()})

@@ -17,7 +17,7 @@ import attrs
 from msgspec import Struct
 from msgspec.json import Decoder
 
-from rxchat.errors import EmptyAnswer, ServerError, UsageError
+from rxchat.errors import EmptyAnswer, MissingSetting, ServerError, UsageError
 from rxchat.events import (
     Event,
     Finish,
@@ -264,12 +264,15 @@ def effort(reasoning: str | int) -> dict[str, Any]:
     return {"reasoning_effort": reasoning}
 
 
+_UNSAID = dict.fromkeys(BODY)
+
+
 @attrs.frozen
 class ChatBody:
     """A conversation and its options in the words of chat completions.
 
-    The fields are what imitators have other words for; `thoughts` is the field in which they want
-    the model's thoughts back.
+    The fields are what imitators have other words for. `thoughts` is the field in which they want
+    the model's thoughts back, and `nameless` says that a model needs no name.
     """
 
     max_tokens: str = "max_tokens"
@@ -277,9 +280,12 @@ class ChatBody:
     usage: bool = True
     reasoning: Callable[[str | int], dict[str, Any]] = effort
     thoughts: str | None = None
+    nameless: bool = False
 
     def __call__(self, ask: Ask) -> dict[str, Any]:
-        said = ask.options
+        if not (ask.model or self.nameless):
+            raise MissingSetting("model is missing: pass model=...")
+        said = {**_UNSAID, **ask.options}
         body: dict[str, Any] = {
             "model": ask.model or None,
             "messages": [self._message(message) for message in ask.messages],

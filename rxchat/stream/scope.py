@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from reactivex import abc
 from reactivex.scheduler.eventloop import AsyncIOScheduler
 
-from rxchat.errors import LoopError
+from rxchat.errors import ChatError, LoopError
 
 __all__ = ["Call", "Gate", "Scope"]
 
@@ -52,7 +51,7 @@ class Gate:
 class Call:
     """The facts of one request, written by whoever learns them first, read by errors."""
 
-    __slots__ = ("content_emitted", "name", "over", "request_id", "sent", "status")
+    __slots__ = ("content_emitted", "name", "over", "request_id", "secrets", "sent", "status")
 
     def __init__(self, name: str | None = None) -> None:
         self.name = name
@@ -61,14 +60,16 @@ class Call:
         self.content_emitted = False
         self.sent = False  # another request needs a call of its own
         self.over = False  # the protocol has said its last word; bytes may still follow
+        self.secrets: tuple[str, ...] = ()  # what was sent and must not be shown
 
-    def facts(self) -> dict[str, Any]:
-        return {
-            "provider": self.name,
-            "status": self.status,
-            "request_id": self.request_id,
-            "content_emitted": self.content_emitted or None,
-        }
+    def explain(self, error: ChatError) -> ChatError:
+        """The error with the facts of this call, and without its secrets."""
+        return error.about(
+            provider=self.name,
+            status=self.status,
+            request_id=self.request_id,
+            content_emitted=self.content_emitted or None,
+        ).hiding(self.secrets)
 
 
 class Scope(AsyncIOScheduler):

@@ -50,7 +50,7 @@ def exchange(request: Request) -> Stream[bytes]:
         # The failure is returned, not raised from a handler: so it has no context to leak.
         failure = await _exchange(request, pump)
         if failure is not None:
-            raise failure.about(**pump.scope.call.facts())
+            raise pump.scope.call.explain(failure)
 
     return source(run, request.name or host_of(request.url))
 
@@ -61,7 +61,7 @@ async def _exchange(request: Request, pump: Pump[bytes]) -> ChatError | None:
     if pump.scope.call.sent:
         pump.scope = pump.scope.for_call(Call())
     call = pump.scope.call
-    call.sent, call.name = True, call.name or request.name
+    call.sent, call.name, call.secrets = True, call.name or request.name, request.secrets
     try:
         async with (
             session_for(request.route, call) as session,
