@@ -13,7 +13,6 @@ from typing import Any, Unpack
 from urllib.parse import quote
 
 import attrs
-import reactivex
 
 from rxchat.errors import (
     InvalidPrompt,
@@ -27,9 +26,18 @@ from rxchat.events import Event, ToolCall
 from rxchat.framing import Decoder
 from rxchat.keys import Auth, KeyGiven, Setting, clean
 from rxchat.messages import Image, Message, Prompt, messages, paired
-from rxchat.operators.wire import answer, send, sign
+from rxchat.operators.wire import answer, ask
 from rxchat.options import VALUES, Options, jsonable, merged
-from rxchat.request import SECRET, Headers, Request, Route, Timeout, is_http, without_password
+from rxchat.request import (
+    SECRET,
+    Headers,
+    Request,
+    Route,
+    Timeout,
+    as_headers,
+    is_http,
+    without_password,
+)
 from rxchat.signing import Signature, unsigned
 from rxchat.stream import Stream, wrap
 
@@ -103,7 +111,7 @@ class Provider:
     site: str | None = None
     models: tuple[str, ...] = ()
     aliases: Mapping[str, str] = attrs.field(factory=dict[str, str], hash=False)
-    headers: Headers = attrs.field(factory=Headers, converter=Headers)
+    headers: Headers = attrs.field(factory=Headers, converter=as_headers)
     options: Mapping[str, Any] = attrs.field(factory=dict[str, Any], hash=False)
     key: KeyGiven | None = attrs.field(default=None, hash=False)
     route: Route = Route()
@@ -138,10 +146,7 @@ class Provider:
         asked._warn_if_gone()
         form = asked.format
         return wrap(
-            reactivex.just(request).pipe(
-                sign(signature), send(), answer(form.decoder, form.mapping, self.name)
-            ),
-            self.name,
+            answer(form.decoder, form.mapping, self.name)(ask(request, signature)), self.name
         )
 
     def request(self, prompt: Prompt, /, **options: Unpack[Options]) -> Request:
@@ -152,6 +157,8 @@ class Provider:
 
     def but(self, **changes: Unpack[Options]) -> Provider:
         """This provider, changed."""
+        if not changes:
+            return self
         given: dict[str, Any] = {**changes}
         known = {
             **_CHANGES,
@@ -191,7 +198,7 @@ class Provider:
             return Request.post(
                 self._address(),
                 merged(self.format.body(ask), extra),
-                headers=self._headers(),
+                headers=self.headers.filled(self._filled),
                 expects=self.format.expects,
                 name=self.name,
                 route=self.route,
@@ -237,6 +244,8 @@ class Provider:
 
     def _filled(self, template: str) -> str:
         """A template with its settings, and the model, in place."""
+        if "{" not in template:
+            return template
 
         def value(name: re.Match[str]) -> str:
             if name[1] == "model":
@@ -246,11 +255,6 @@ class Provider:
             return self._setting(name[1]).rstrip("/") if name[1] in self.settings else name[0]
 
         return re.sub(r"\{(\w+)\}", value, template)
-
-    def _headers(self) -> Headers:
-        """The headers, without those whose setting is empty."""
-        filled = {name: self._filled(value) for name, value in self.headers.items()}
-        return Headers({n: v for n, v in filled.items() if v or not self.headers[n]})
 
     def _warn_if_gone(self) -> None:
         if not self.working and self.name not in _warned:
@@ -327,8 +331,10 @@ def _key(provider: Provider, name: str, value: KeyGiven | None) -> Provider:
 def _check_choice(options: Mapping[str, Any]) -> None:
     """A tool can be asked for only by the name that it has."""
     choice, tools = options.get("tool_choice"), options.get("tools") or ()
+    if choice is None:
+        return
     names = {"auto", "none", "required", *(tool.name for tool in tools)}
-    if choice is not None and (choice not in names or not tools):
+    if choice not in names or not tools:
         raise UsageError(f"tool_choice {choice!r} is none of the tools: {sorted(names)}")
 
 

@@ -5,17 +5,27 @@ from __future__ import annotations
 import math
 import re
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Self
 from urllib.parse import urlsplit
 
 import attrs
 import msgspec
 
-__all__ = ["Headers", "Request", "Route", "Secret", "Timeout", "is_http", "without_password"]
+__all__ = [
+    "Headers",
+    "Request",
+    "Route",
+    "Secret",
+    "Timeout",
+    "as_headers",
+    "is_http",
+    "without_password",
+]
 
 # Values of headers with such a word in their name are never shown.
 SECRET = re.compile("key|token|secret|auth|cookie|password|credential")
+_UNSENDABLE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 SHORTEST_KEY = 6  # characters; a shorter one is no secret, and may be a word of a message
 # Media types of answers: what `Request.expects` may say.
 PLAIN_TEXT, JSON_LINES, EVENT_STREAM = "text/plain", "application/x-ndjson", "text/event-stream"
@@ -29,7 +39,7 @@ class Headers(Mapping[str, str]):
     def __init__(self, fields: Mapping[str, str] | None = None) -> None:
         self._fields = {name.lower(): (name, value) for name, value in (fields or {}).items()}
         for name, value in self._fields.values():
-            if not name or re.search(r"[\x00-\x08\x0a-\x1f\x7f]", name + value):
+            if not name or _UNSENDABLE.search(name) or _UNSENDABLE.search(value):
                 raise ValueError(f"header {name!r} must not contain a line break or the like")
 
     def __getitem__(self, name: str) -> str:
@@ -42,9 +52,21 @@ class Headers(Mapping[str, str]):
         return len(self._fields)
 
     def __or__(self, more: Mapping[str, str]) -> Headers:
-        merged = Headers(self)
-        merged._fields |= Headers(more)._fields
+        merged = Headers()
+        merged._fields = self._fields | as_headers(more)._fields
         return merged
+
+    def filled(self, fill: Callable[[str], str]) -> Headers:
+        """The same fields with the names in braces filled in; without those that stay empty."""
+        filled = Headers()
+        filled._fields = {**self._fields}
+        for key, (name, template) in self._fields.items():
+            if "{" in template:
+                if value := fill(template):
+                    filled._fields[key] = Headers({name: value})._fields[key]
+                else:
+                    del filled._fields[key]
+        return filled
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Headers):
@@ -64,6 +86,11 @@ class Headers(Mapping[str, str]):
 
     def _values(self) -> dict[str, str]:
         return {key: value for key, (_, value) in self._fields.items()}
+
+
+def as_headers(fields: Mapping[str, str] | None) -> Headers:
+    """These fields, checked once."""
+    return fields if isinstance(fields, Headers) else Headers(fields)
 
 
 @attrs.frozen
@@ -154,7 +181,7 @@ class Request:
 
     method: str
     url: str = attrs.field(repr=_shown)
-    headers: Headers = attrs.field(factory=Headers, converter=Headers)
+    headers: Headers = attrs.field(factory=Headers, converter=as_headers)
     body: bytes = attrs.field(default=b"", repr=_size)
     expects: str | None = None
     name: str | None = None

@@ -34,10 +34,10 @@ from rxchat.events import Event, Finish, Text, is_content
 from rxchat.framing import Decoder, FramingError
 from rxchat.request import Request
 from rxchat.signing import Signature
-from rxchat.stream import Call, Op, Scope, lift
+from rxchat.stream import Call, Op, Scope, Stream, lift
 from rxchat.transport import exchange
 
-__all__ = ["answer", "decode", "events", "send", "sign", "text"]
+__all__ = ["answer", "ask", "decode", "events", "send", "sign", "text"]
 
 F = TypeVar("F")
 In = TypeVar("In", contravariant=True)
@@ -89,6 +89,11 @@ _ONE_REQUEST = (
     "send() carries one request, so that one stream is one answer; for several, pipe "
     "ops.flat_map(...) with a function that makes a stream of each"
 )
+
+
+def ask(request: Request, signature: Signature) -> Stream[bytes]:
+    """`sign` and `send` in one step: sign one request, anew for every subscription, and send it."""
+    return exchange(request, signature)
 
 
 def decode(decoder: Callable[[], Decoder[bytes, F]]) -> Op[bytes, F]:

@@ -80,7 +80,7 @@ class Scope(AsyncIOScheduler):
         self.gate = Gate()
         self.pumps: set[asyncio.Task[None]] = set()  # the loop itself holds tasks weakly
         self.call = Call()
-        self._origin = datetime.now(UTC) - timedelta(seconds=self.loop.time())
+        self._origin: datetime | None = None
 
     @classmethod
     def of(cls, scheduler: abc.SchedulerBase | None) -> Scope:
@@ -89,9 +89,9 @@ class Scope(AsyncIOScheduler):
 
     def for_call(self, call: Call) -> Scope:
         """The same subscription, seen by one of its requests."""
-        scope = Scope(self.loop)
-        scope.gate, scope.pumps, scope.call = self.gate, self.pumps, call
-        scope._origin = self._origin
+        scope = Scope.__new__(Scope)
+        scope.__dict__ |= self.__dict__
+        scope.call = call
         return scope
 
     @property
@@ -101,6 +101,8 @@ class Scope(AsyncIOScheduler):
     @property
     def now(self) -> datetime:
         """The date, by the loop's clock: timers run on it, so a virtual one drives both alike."""
+        if self._origin is None:
+            self._origin = datetime.now(UTC) - timedelta(seconds=self._loop.time())
         return self._origin + timedelta(seconds=self._loop.time())
 
     def report(self, message: str, error: BaseException) -> None:

@@ -70,33 +70,31 @@ class _Pool:
             _pools.pop(self.loop, None)
             await self.session.close()
 
-    @asynccontextmanager
-    async def slot(self, call: Call) -> AsyncGenerator[aiohttp.ClientSession]:
-        """A place among the streams that run at once; first come, first served."""
+    async def enter(self, call: Call) -> None:
+        """Take a place among the streams that run at once; first come, first served."""
         self.streams += 1
         if self._idle is not None:
             self._idle.cancel()
-        try:
-            async with self._free_slot(call):
-                yield self.session
-        finally:
-            self.streams -= 1
-            if not self.streams and not self.loop.is_closed():
-                self._idle = self.loop.call_later(IDLE, self._close)
-
-    @asynccontextmanager
-    async def _free_slot(self, call: Call) -> AsyncGenerator[None]:
         if self.slots.locked():
             _log.info("%s waits for a free connection: %d are in use", call.name, STREAMS)
         self.waiting += 1
         try:
             await self.slots.acquire()
+        except BaseException:
+            self._leave()
+            raise
         finally:
             self.waiting -= 1
-        try:
-            yield
-        finally:
-            self.slots.release()
+
+    def leave(self) -> None:
+        """Give the place to the next."""
+        self.slots.release()
+        self._leave()
+
+    def _leave(self) -> None:
+        self.streams -= 1
+        if not self.streams and not self.loop.is_closed():
+            self._idle = self.loop.call_later(IDLE, self._close)
 
     def _close(self) -> None:
         _pools.pop(self.loop, None)  # the next request opens another
@@ -108,12 +106,16 @@ _pools: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Pool] = weakref.We
 
 @asynccontextmanager
 async def session_for(route: Route, call: Call) -> AsyncGenerator[aiohttp.ClientSession]:
+    """The session that a route names, or the shared one as soon as it has a free place."""
     if route.session is not None:
         yield route.session
         return
-    pool = await _Pool.current()
-    async with pool.slot(call) as session:
-        yield session
+    pool = _pools.get(asyncio.get_running_loop()) or await _Pool.current()
+    await pool.enter(call)
+    try:
+        yield pool.session
+    finally:
+        pool.leave()
 
 
 def connections() -> Connections:
