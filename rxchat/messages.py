@@ -302,6 +302,8 @@ def messages(prompt: Prompt) -> tuple[Message, ...]:
     >>> messages("Hi") == messages({"role": "user", "content": "Hi"}) == (user("Hi"),)
     True
     """
+    if isinstance(prompt, str):
+        return (Message("user", prompt),)
     given: object = prompt
     several = isinstance(given, Iterable) and not isinstance(given, str | bytes | Mapping)
     items = cast("Iterable[object]", given) if several else (given,)

@@ -29,7 +29,6 @@ from rxchat.messages import Image, Message, Prompt, messages, paired
 from rxchat.operators.wire import answer, ask
 from rxchat.options import VALUES, Options, jsonable, merged
 from rxchat.request import (
-    SECRET,
     Headers,
     Request,
     Route,
@@ -222,8 +221,7 @@ class Provider:
     def _signature(self) -> Signature | None:
         """How its requests are signed; None if that takes a key and there is none."""
         form, auth = self.format.signature, self.auth
-        own = any(value and SECRET.search(name.lower()) for name, value in self.headers.items())
-        if auth is None or (own and self.key is None):
+        if auth is None or (self.key is None and self.headers.secrets()):
             return form
         with_key = auth(self.key, self._setting)
         if with_key is None:
@@ -240,7 +238,9 @@ class Provider:
         return self.settings[name].value(name, self.options.get(name))
 
     def _address(self) -> str:
-        return _address(self._filled(self.base_url)) + self._filled(self.path)
+        known = "{" not in self.base_url
+        where = self.base_url if known else _address(self._filled(self.base_url))
+        return where + self._filled(self.path)
 
     def _filled(self, template: str) -> str:
         """A template with its settings, and the model, in place."""

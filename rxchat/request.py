@@ -56,6 +56,14 @@ class Headers(Mapping[str, str]):
         merged._fields = self._fields | as_headers(more)._fields
         return merged
 
+    def plain(self) -> dict[str, str]:
+        """The fields with their names as they are spelled."""
+        return dict(self._fields.values())
+
+    def secrets(self) -> list[str]:
+        """The values that are not shown."""
+        return [value for key, (_, value) in self._fields.items() if value and SECRET.search(key)]
+
     def filled(self, fill: Callable[[str], str]) -> Headers:
         """The same fields with the names in braces filled in; without those that stay empty."""
         filled = Headers()
@@ -200,14 +208,11 @@ class Request:
     @property
     def secrets(self) -> tuple[str, ...]:
         """The keys in it, which no message may show."""
-        values = (value for name, value in self.headers.items() if SECRET.search(name.lower()))
-        keys = (value.rpartition(" ")[2] for value in values)
+        keys = (value.rpartition(" ")[2] for value in self.headers.secrets())
         return tuple(key for key in keys if len(key) >= SHORTEST_KEY)
 
     def but(self, *, json: object = None, headers: Mapping[str, str] | None = None) -> Self:
         """The same request with another JSON body or more headers."""
-        return attrs.evolve(
-            self,
-            body=self.body if json is None else msgspec.json.encode(json),
-            headers=self.headers | (headers or {}),
-        )
+        body = self.body if json is None else msgspec.json.encode(json)
+        fields = self.headers | (headers or {})
+        return type(self)(self.method, self.url, fields, body, self.expects, self.name, self.route)

@@ -10,6 +10,7 @@ import reactivex
 from reactivex import ConnectableObservable, GroupedObservable, Observable, abc
 from reactivex.abc import DisposableBase
 from reactivex.disposable import Disposable, SingleAssignmentDisposable
+from reactivex.internal import default_error
 
 from rxchat.errors import Aborted, EmptyStream, LoopError, UsageError
 from rxchat.stream.cursor import Cursor
@@ -66,17 +67,18 @@ class Stream(Observable[T_co]):
         scheduler: abc.SchedulerBase | None = None,
     ) -> DisposableBase:
         """Start the stream on the running loop; dispose of what you get to hang up."""
-        if scheduler is not None:  # an operator subscribes to its source
-            return super().subscribe(on_next, on_error, on_completed, scheduler=scheduler)
         if hasattr(on_next, "on_next"):
             observer = on_next
             on_next, on_error = observer.on_next, observer.on_error
             on_completed = observer.on_completed
+        if isinstance(scheduler, Scope):  # an operator subscribes to its source
+            return _Guard[T_co](on_next, on_error, on_completed).over(self, scheduler)
+        if scheduler is not None:
+            return super().subscribe(on_next, on_error, on_completed, scheduler=scheduler)
         subscription = Subscription(Scope())
         root = _Root[T_co](on_next, on_error, on_completed, subscription, self.name)
-        subscription.upstream.disposable = super().subscribe(
-            root.on_next, root.on_error, root.on_completed, scheduler=subscription.scope
-        )
+        guard = _Guard[T_co](root.on_next, root.on_error, root.on_completed)
+        subscription.upstream.disposable = guard.over(self, subscription.scope)
         return subscription
 
     # fmt: off
@@ -250,6 +252,75 @@ def wrap(observable: Any, name: str = "stream") -> Any:
     if kind is GroupedObservable:
         return _named(Group(observable.key, observable.underlying_observable), name)
     return observable
+
+
+class _Guard(DisposableBase, Generic[T]):
+    """What stands between a source and its subscriber: nothing passes after an end.
+
+    It does what reactivex's own observer does, without locks, since a stream belongs to one loop,
+    and without a trampoline, since nothing of ours emits while it is subscribed to.
+    """
+
+    __slots__ = ("_on_completed", "_on_error", "_on_next", "_upstream", "is_stopped")
+
+    def __init__(
+        self,
+        on_next: Callable[[T], object] | None,
+        on_error: Callable[[Exception], object] | None,
+        on_completed: Callable[[], object] | None,
+    ) -> None:
+        self._on_next: Callable[[T], object] = on_next or _ignore
+        self._on_error: Callable[[Exception], object] = on_error or default_error
+        self._on_completed: Callable[[], object] = on_completed or _ignore
+        self._upstream: DisposableBase | None = None
+        self.is_stopped = False
+
+    def over(self, source: Observable[T], scheduler: Scope) -> DisposableBase:
+        """Subscribe to a source, and give what disposes of it."""
+        observer = cast("abc.ObserverBase[T]", self)
+        try:
+            upstream: object = source._subscribe_core(observer, scheduler)  # pyright: ignore
+        except Exception as error:
+            if self.is_stopped:
+                raise
+            self.is_stopped = True
+            self._on_error(error)
+            return self
+        if not hasattr(upstream, "dispose"):
+            upstream = Disposable(cast("Callable[[], None] | None", upstream))
+        self._upstream = cast("DisposableBase", upstream)
+        if self.is_stopped:
+            self._upstream.dispose()
+        return self
+
+    def on_next(self, item: T) -> None:
+        if not self.is_stopped:
+            self._on_next(item)
+
+    def on_error(self, error: Exception) -> None:
+        if not self.is_stopped:
+            self.is_stopped = True
+            try:
+                self._on_error(error)
+            finally:
+                self.dispose()
+
+    def on_completed(self) -> None:
+        if not self.is_stopped:
+            self.is_stopped = True
+            try:
+                self._on_completed()
+            finally:
+                self.dispose()
+
+    def dispose(self) -> None:
+        self.is_stopped = True
+        upstream, self._upstream = self._upstream, None
+        if upstream is not None:
+            upstream.dispose()
+
+
+abc.ObserverBase.register(_Guard)
 
 
 class _Hop(Generic[T]):

@@ -90,7 +90,7 @@ class Scope(AsyncIOScheduler):
     def for_call(self, call: Call) -> Scope:
         """The same subscription, seen by one of its requests."""
         scope = Scope.__new__(Scope)
-        scope.__dict__ |= self.__dict__
+        vars(scope).update(vars(self))
         scope.call = call
         return scope
 

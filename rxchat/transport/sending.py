@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import logging
+import re
 from codecs import BOM_UTF8
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import cache
 from typing import TYPE_CHECKING, TypeAlias
@@ -21,7 +22,7 @@ from rxchat.errors import (
     TransportError,
 )
 from rxchat.refusal import excerpt, refusal, request_id, said_no
-from rxchat.request import EVENT_STREAM, PLAIN_TEXT, Request, without_password
+from rxchat.request import EVENT_STREAM, PLAIN_TEXT, Headers, Request, without_password
 from rxchat.stream import Call, Pump, Stream, source
 from rxchat.transport.failures import failure_of, host_of
 from rxchat.transport.listening import Listener
@@ -29,6 +30,7 @@ from rxchat.transport.pool import session_for
 
 if TYPE_CHECKING:
     import aiohttp
+    import yarl
 
 __all__ = ["exchange"]
 
@@ -43,12 +45,15 @@ READ = 64 * 1024  # bytes that aiohttp reads ahead, and that a complete answer's
 _log = logging.getLogger("rxchat")
 
 
-def exchange(request: Request) -> Stream[bytes]:
-    """Send one request per subscription and give the body as it comes."""
+def exchange(
+    request: Request, signature: Callable[[Request], Request] | None = None
+) -> Stream[bytes]:
+    """Sign and send one request per subscription and give the body as it comes."""
 
     async def run(pump: Pump[bytes]) -> None:
+        signed = signature(request) if signature else request
         # The failure is returned, not raised from a handler: so it has no context to leak.
-        failure = await _exchange(request, pump)
+        failure = await _exchange(signed, pump)
         if failure is not None:
             raise pump.scope.call.explain(failure)
 
@@ -100,7 +105,7 @@ async def _answer(
         emit(chunk)
         listener.delivering = False
         if call.over:  # the protocol has ended before the body
-            return await _wind_up(read)
+            return None if response.content.at_eof() else await _wind_up(read)
         if gate.paused:
             await gate.wait()
         chunk = await read()
@@ -188,9 +193,9 @@ async def _reply(
     async with asyncio.timeout(None) as stalling:
         response = await session.request(
             request.method,
-            request.url,
+            _address(request.url),
             data=_upload(request, stalling),
-            headers={**_decodable(request.headers), "Content-Length": str(len(request.body))},
+            headers=_decodable(request.headers) | {"Content-Length": str(len(request.body))},
             allow_redirects=False,
             raise_for_status=False,
             proxy=_proxy(request),
@@ -213,6 +218,30 @@ async def _reply(
         response.close()  # of a body that was read to its end, nothing is left to close
 
 
+# https://www.rfc-editor.org/rfc/rfc3986#section-3.3
+_PATH = re.compile(r"(?:[\w.~!$&'()*+,;=:@/-]|%[0-9A-Fa-f]{2})+", re.ASCII)
+
+
+def _address(url: str) -> str | yarl.URL:
+    """The address, with the escapes of its path as they are written: a signature may be of them.
+
+    Left alone, yarl takes back those that are not needed, as %3A. Nothing else needs such care.
+    """
+    path = urlsplit(url).path
+    if "%" not in path or not _PATH.fullmatch(path):
+        return url
+    from yarl import URL
+
+    usual = URL(url)
+    return URL.build(
+        scheme=usual.scheme,
+        authority=usual.raw_authority,
+        path=path,
+        query_string=usual.raw_query_string,
+        encoded=True,
+    )
+
+
 def _upload(request: Request, stalling: asyncio.Timeout) -> bytes | AsyncGenerator[bytes]:
     """The body, whole or in pieces; aiohttp's own timeout begins when all of it is sent."""
     body, silence = request.body, request.route.timeout.silence
@@ -229,12 +258,12 @@ def _upload(request: Request, stalling: asyncio.Timeout) -> bytes | AsyncGenerat
     return pieces()
 
 
-def _decodable(headers: Mapping[str, str]) -> dict[str, str]:
+def _decodable(headers: Headers) -> dict[str, str]:
     """Advertise only the codings that can be decoded here."""
+    if "Accept-Encoding" not in headers or _brotli():
+        return headers.plain()
     return {
-        name: _without_brotli(value)
-        if name.lower() == "accept-encoding" and not _brotli()
-        else value
+        name: _without_brotli(value) if name.lower() == "accept-encoding" else value
         for name, value in headers.items()
     }
 
