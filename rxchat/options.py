@@ -133,7 +133,19 @@ def _schema(value: Any) -> dict[str, Any]:
         schema = {**schema["$defs"][root], **schema}
         if schema["$defs"].keys() == {root}:
             del schema["$defs"]
-    return schema
+    return dict(closed(schema))
+
+
+def closed(schema: Any) -> Any:
+    """The schema of a type, so that all its fields are said, and no other: some insist on it."""
+    if isinstance(schema, list):
+        return [closed(inner) for inner in schema]  # pyright: ignore[reportUnknownVariableType]
+    if not isinstance(schema, dict):
+        return schema
+    known: dict[str, Any] = {str(n): closed(inner) for n, inner in cast("Any", schema).items()}
+    if known.get("type") == "object" and "properties" in known:
+        known |= {"required": list(known["properties"]), "additionalProperties": False}
+    return known
 
 
 def _tool(value: Any) -> Tool:

@@ -223,7 +223,10 @@ class Provider:
         form, auth = self.format.signature, self.auth
         if auth is None or (self.key is None and self.headers.secrets()):
             return form
-        with_key = auth(self.key, self._setting)
+        try:
+            with_key = auth(self.key, self._setting)
+        except UsageError as error:
+            raise error.about(provider=self.name) from None
         if with_key is None:
             return None if auth.missing else form
         return lambda request: with_key(form(request))
@@ -235,7 +238,11 @@ class Provider:
         )
 
     def _setting(self, name: str) -> str:
-        return self.settings[name].value(name, self.options.get(name))
+        setting = self.settings.get(name, Setting())
+        try:
+            return setting.value(name, self.options.get(name))
+        except UsageError as error:
+            raise error.about(provider=self.name) from None
 
     def _address(self) -> str:
         known = "{" not in self.base_url

@@ -14,7 +14,7 @@ import rxchat
 from formats import WIRES, Wire
 from hearing import cut_at_random, hear
 from rxchat.errors import ChatError, InvalidPrompt, ServiceError, UnknownOption
-from rxchat.events import Event, Finish, Start, Text, ToolCall, Usage
+from rxchat.events import Event, Finish, Text, ToolCall, Usage
 from rxchat.messages import Image
 from rxchat.options import BODY
 from rxchat.provider import Provider
@@ -130,7 +130,6 @@ def test_a_failure_inside_an_answer_is_an_error_that_says_so(wire: Wire) -> None
 async def test_an_answer_of_the_local_server_is_heard(wire: Wire) -> None:
     async with LocalServer(Reply("Hel", "lo", pace=0.001)) as server:
         events = await moved(wire, server)("Hi").pipe(rxchat.operators.to_list())
-    assert events[0] == Start("local", "answer-1") or not isinstance(events[0], Start)
     assert [event.text for event in events if isinstance(event, Text)] == ["Hel", "lo"]
     assert isinstance(events[-1], Finish)
     assert events[-1].reason == "stop"
@@ -182,7 +181,12 @@ async def test_what_is_opaque_goes_back_to_whoever_made_it(wire: Wire) -> None:
 
 @wires
 def test_what_another_service_made_opaque_is_not_sent(wire: Wire) -> None:
-    strange = rxchat.events.Opaque("somebody else", "secret thought")
+    thought = {
+        "type": "thinking",
+        "signature": "secret thought",
+        "thoughtSignature": "secret thought",
+    }
+    strange = rxchat.events.Opaque("somebody else", thought)
     turn = rxchat.assistant(
         rxchat.events.Reasoning("Hm.", opaque=strange),
         rxchat.events.Other("block", {}, opaque=strange),

@@ -130,6 +130,8 @@ def test_a_schema_may_be_a_type(kind: type) -> None:
     schema = openai.request("Hi", schema=kind).json["response_format"]["json_schema"]["schema"]
     assert schema["type"] == "object"
     assert schema["properties"]["name"] == {"type": "string"}
+    assert schema["required"] == ["name", "lives"]
+    assert schema["additionalProperties"] is False
     assert "$ref" not in schema
     assert "$defs" not in schema
 

@@ -8,6 +8,7 @@ bounded by `limit`.
 
 from __future__ import annotations
 
+from rxchat.framing.aws_event_stream import AWSEventStream, AWSFrame
 from rxchat.framing.decoder import Decoder, FramingError
 from rxchat.framing.json_array import JSONArray
 from rxchat.framing.json_text import read_json
@@ -18,6 +19,8 @@ from rxchat.framing.utf8_text import Utf8Text
 __all__ = [
     "NDJSON",
     "SSE",
+    "AWSEventStream",
+    "AWSFrame",
     "Decoder",
     "Frame",
     "FramingError",

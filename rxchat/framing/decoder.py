@@ -14,7 +14,7 @@ LIMIT: Final = 16 * 2**20  # bytes that one event, line or element may have
 In = TypeVar("In", contravariant=True)
 Out = TypeVar("Out", covariant=True)
 
-Kind: TypeAlias = Literal["invalid-json", "invalid-utf8", "truncated", "too-long"]
+Kind: TypeAlias = Literal["invalid-json", "invalid-utf8", "invalid-frame", "truncated", "too-long"]
 
 
 class Decoder(Protocol[In, Out]):

@@ -20,6 +20,15 @@ _ESCAPE: Final = re.compile(
 )
 
 
+def _is_unfinished(text: bytes, complaint: str) -> bool:
+    """Tell whether more bytes could have made it right: a number may be cut after its sign."""
+    return complaint in (
+        "Input data was truncated",
+        f"JSON is malformed: invalid number (byte {len(text)})",
+        f"JSON is malformed: invalid character (byte {len(text)})" if text[-1:] == b"-" else "",
+    )
+
+
 def read_json(
     decode: Callable[[bytes], T],
     text: bytes | bytearray | str,
@@ -45,9 +54,6 @@ def read_json(
         kind: Kind = "invalid-json"
         if isinstance(error, UnicodeDecodeError):
             kind = "invalid-utf8"
-        elif at_end and str(error) in (
-            "Input data was truncated",
-            f"JSON is malformed: invalid number (byte {len(whole)})",
-        ):
+        elif at_end and _is_unfinished(whole, str(error)):
             kind = "truncated"
         raise FramingError(str(error), kind, excerpt=whole, before=before) from error

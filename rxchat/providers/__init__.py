@@ -14,9 +14,18 @@ if TYPE_CHECKING:
     from rxchat.provider import Options as Options
     from rxchat.provider import Provider as Provider
     from rxchat.provider import ServiceGone as ServiceGone
+    from rxchat.providers.anthropic_messages import MessageEvents as MessageEvents
+    from rxchat.providers.anthropic_messages import anthropic as anthropic
+    from rxchat.providers.aws_keys import AWSKeys as AWSKeys
+    from rxchat.providers.bedrock_converse import ConverseEvents as ConverseEvents
+    from rxchat.providers.bedrock_converse import bedrock as bedrock
+    from rxchat.providers.cohere_chat import CohereEvents as CohereEvents
+    from rxchat.providers.cohere_chat import cohere as cohere
     from rxchat.providers.flowgpt_lines import FlowGptLines as FlowGptLines
     from rxchat.providers.flowgpt_lines import Line as Line
     from rxchat.providers.flowgpt_lines import flowgpt as flowgpt
+    from rxchat.providers.ollama_chat import OllamaLines as OllamaLines
+    from rxchat.providers.ollama_chat import ollama as ollama
     from rxchat.providers.openai_chat import ChatBody as ChatBody
     from rxchat.providers.openai_chat import ChatChunks as ChatChunks
     from rxchat.providers.openai_chat import openai as openai
@@ -25,6 +34,10 @@ if TYPE_CHECKING:
     from rxchat.providers.plain_text import acytoo as acytoo
     from rxchat.providers.plain_text import chatanywhere as chatanywhere
     from rxchat.providers.plain_text import cromicle as cromicle
+    from rxchat.providers.responses_api import ResponseItems as ResponseItems
+    from rxchat.providers.responses_api import openai_responses as openai_responses
+    from rxchat.providers.tgi_generate import TgiTokens as TgiTokens
+    from rxchat.providers.tgi_generate import tgi as tgi
     from rxchat.request import Headers as Headers
     from rxchat.request import Request as Request
     from rxchat.request import Timeout as Timeout
@@ -33,16 +46,29 @@ if TYPE_CHECKING:
 # is looked through last: a new one is a row there, and nothing here.
 SERVICES = {
     "openai_chat": ("openai",),
+    "responses_api": ("openai_responses",),
+    "anthropic_messages": ("anthropic",),
+    "bedrock_converse": ("bedrock",),
+    "cohere_chat": ("cohere",),
+    "ollama_chat": ("ollama",),
+    "tgi_generate": ("tgi",),
     "flowgpt_lines": ("flowgpt",),
     "plain_text": ("acytoo", "chatanywhere", "cromicle"),
 }
 _OTHERS = {
     "keys": ("Key", "Setting"),
     "provider": ("Ask", "Format", "Options", "Provider", "ServiceGone"),
+    "providers.anthropic_messages": ("MessageEvents",),
+    "providers.aws_keys": ("AWSKeys",),
+    "providers.bedrock_converse": ("ConverseEvents",),
+    "providers.cohere_chat": ("CohereEvents",),
     "providers.flowgpt_lines": ("FlowGptLines", "Line"),
+    "providers.ollama_chat": ("OllamaLines",),
     "providers.openai_chat": ("ChatBody", "ChatChunks"),
     "providers.openai_family": ("imitator",),
     "providers.plain_text": ("PlainText",),
+    "providers.responses_api": ("ResponseItems",),
+    "providers.tgi_generate": ("TgiTokens",),
     "request": ("Headers", "Request", "Timeout"),
 }
 _ROOM_OF = {word: f"providers.{file}" for file, words in SERVICES.items() for word in words} | {

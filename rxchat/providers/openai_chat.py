@@ -17,7 +17,7 @@ import attrs
 from msgspec import Struct
 from msgspec.json import Decoder
 
-from rxchat.errors import EmptyAnswer, MissingSetting, ServerError, UsageError
+from rxchat.errors import EmptyAnswer, MissingSetting, ServerError, Truncated, UsageError
 from rxchat.events import (
     Event,
     Finish,
@@ -134,6 +134,8 @@ class ChatChunks:
                     return
                 if not line:
                     continue
+                if "[DONE]".startswith(line):
+                    raise Truncated("the answer ended within its end mark") from None
                 chunk = read(_decode, line)
             choices = chunk.choices
             if not self._started and (choices or chunk.id or chunk.model):

@@ -7,8 +7,14 @@ from fnmatch import fnmatchcase
 from typing import Final
 
 from rxchat.testing.replies import Reply
+from rxchat.testing.voices.anthropic_messages import ANTHROPIC_MESSAGES
+from rxchat.testing.voices.bedrock_converse import BEDROCK_CONVERSE
+from rxchat.testing.voices.cohere_chat import COHERE_CHAT
 from rxchat.testing.voices.old_services import OLD_SERVICES
+from rxchat.testing.voices.ollama_chat import OLLAMA_CHAT
 from rxchat.testing.voices.openai_chat import OPENAI_CHAT
+from rxchat.testing.voices.responses_api import OPENAI_RESPONSES
+from rxchat.testing.voices.tgi_generate import TGI_GENERATE
 from rxchat.testing.voices.voice import Speaker, Storyteller, Voice
 
 __all__ = ["ANYTHING", "VOICES", "Speaker", "Storyteller", "Voice", "find_voice"]
@@ -18,6 +24,12 @@ VOICES: Final[Mapping[str, Voice]] = {
     for voice in (
         *OLD_SERVICES,
         OPENAI_CHAT,
+        OPENAI_RESPONSES,
+        OLLAMA_CHAT,
+        COHERE_CHAT,
+        TGI_GENERATE,
+        ANTHROPIC_MESSAGES,
+        BEDROCK_CONVERSE,
     )
 }
 
