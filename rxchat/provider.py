@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Unpack
+from typing import Any, Unpack, cast
 from urllib.parse import quote
 
 import attrs
@@ -27,7 +27,7 @@ from rxchat.framing import Decoder
 from rxchat.keys import Auth, KeyGiven, Setting, clean
 from rxchat.messages import Image, Message, Prompt, messages, paired
 from rxchat.operators.wire import answer, ask
-from rxchat.options import VALUES, Options, jsonable, merged
+from rxchat.options import BODY, VALUES, Options, jsonable, merged
 from rxchat.request import (
     Headers,
     Request,
@@ -190,7 +190,7 @@ class Provider:
         except (TypeError, ValueError) as error:
             raise InvalidPrompt(str(error), provider=self.name) from None
         try:
-            options = {**self.format.options, **self.options}
+            options = {**_UNSAID, **self.format.options, **self.options}
             _check_choice(options)
             extra = options.pop("extra", {})
             ask = Ask(conversation, self.model, options, self._setting)
@@ -274,6 +274,7 @@ class Provider:
             )
 
 
+_UNSAID = dict.fromkeys(BODY)
 _warned: set[str] = set()
 
 
@@ -332,7 +333,12 @@ def _extra(provider: Provider, name: str, value: Mapping[str, Any]) -> Provider:
 
 
 def _key(provider: Provider, name: str, value: KeyGiven | None) -> Provider:
-    return attrs.evolve(provider, key=clean(value) if isinstance(value, str) else value)
+    if isinstance(value, str):
+        return attrs.evolve(provider, key=clean(value))
+    if isinstance(value, Mapping):  # several that belong together
+        parts = cast("Mapping[str, str]", value)
+        value = {name: clean(part) for name, part in parts.items() if part}
+    return attrs.evolve(provider, key=value)
 
 
 def _check_choice(options: Mapping[str, Any]) -> None:

@@ -29,6 +29,7 @@ _UNSENDABLE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 SHORTEST_KEY = 6  # characters; a shorter one is no secret, and may be a word of a message
 # Media types of answers: what `Request.expects` may say.
 PLAIN_TEXT, JSON_LINES, EVENT_STREAM = "text/plain", "application/x-ndjson", "text/event-stream"
+AWS_EVENT_STREAM = "application/vnd.amazon.eventstream"
 
 
 class Headers(Mapping[str, str]):
@@ -183,8 +184,8 @@ def _size(body: bytes) -> str:
 class Request:
     """One HTTP request, ready to be signed and sent.
 
-    `expects` is the media type of the answer: where it is plain text or an event stream, a JSON
-    object that says `error` is read as one.
+    `expects` is the media type of the answer: where it is plain text, a JSON object that says
+    `error` is read as one; where it is an event stream, any JSON is.
     """
 
     method: str

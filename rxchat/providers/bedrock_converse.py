@@ -45,12 +45,11 @@ from rxchat.providers.frames import (
     read,
     text,
 )
-from rxchat.request import Headers
+from rxchat.request import AWS_EVENT_STREAM, Headers
 
 __all__ = ["CONVERSE", "ConverseEvents", "bedrock"]
 
 BY = "bedrock"
-AWS_EVENT_STREAM = "application/vnd.amazon.eventstream"
 
 REASONS: Mapping[str, Reason] = {
     "end_turn": "stop",

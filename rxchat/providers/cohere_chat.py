@@ -173,11 +173,8 @@ class CohereEvents:
 # What goes ---------------------------------------------------------------------------------------
 
 
-OPTIONS: Mapping[str, Any] = dict.fromkeys(option for option in BODY if option != "n")
-
-
 def _body(ask: Ask) -> dict[str, Any]:
-    said = {**OPTIONS, **ask.options}
+    said = ask.options
     body = {
         "model": ask.model,
         "messages": [_message(message) for message in ask.messages],
@@ -283,7 +280,7 @@ cohere = Provider(
         decoder=SSE,
         mapping=CohereEvents,
         expects=EVENT_STREAM,
-        options=OPTIONS,
+        options=dict.fromkeys(option for option in BODY if option != "n"),
         images=True,
     ),
     base_url="https://api.cohere.com",

@@ -266,9 +266,6 @@ def effort(reasoning: str | int) -> dict[str, Any]:
     return {"reasoning_effort": reasoning}
 
 
-_UNSAID = dict.fromkeys(BODY)
-
-
 @attrs.frozen
 class ChatBody:
     """A conversation and its options in the words of chat completions.
@@ -287,7 +284,7 @@ class ChatBody:
     def __call__(self, ask: Ask) -> dict[str, Any]:
         if not (ask.model or self.nameless):
             raise MissingSetting("model is missing: pass model=...")
-        said = {**_UNSAID, **ask.options}
+        said = ask.options
         body: dict[str, Any] = {
             "model": ask.model or None,
             "messages": [self._message(message) for message in ask.messages],

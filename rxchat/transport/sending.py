@@ -22,7 +22,14 @@ from rxchat.errors import (
     TransportError,
 )
 from rxchat.refusal import excerpt, refusal, request_id, said_no
-from rxchat.request import EVENT_STREAM, PLAIN_TEXT, Headers, Request, without_password
+from rxchat.request import (
+    AWS_EVENT_STREAM,
+    EVENT_STREAM,
+    PLAIN_TEXT,
+    Headers,
+    Request,
+    without_password,
+)
 from rxchat.stream import Call, Pump, Stream, source
 from rxchat.transport.failures import failure_of, host_of
 from rxchat.transport.listening import Listener
@@ -36,6 +43,7 @@ __all__ = ["exchange"]
 
 Read: TypeAlias = Callable[[], Awaitable[bytes]]
 
+EVENT_STREAMS = (EVENT_STREAM, AWS_EVENT_STREAM)
 LINGER = 0.2  # seconds that a complete answer's body has to end, to keep its connection
 ERROR_BODY = 64 * 1024  # bytes of an error's body that are read
 ERROR_TIME = 10.0  # seconds that they may take
@@ -144,11 +152,11 @@ async def _opening(request: Request, response: aiohttp.ClientResponse, read: Rea
         if _visible(body)[:1] == b"<":
             raise _web_page(await _bounded(read, body))
         return body
-    if kind.endswith("json") and request.expects in (PLAIN_TEXT, EVENT_STREAM):
+    if kind.endswith("json") and request.expects in (PLAIN_TEXT, *EVENT_STREAMS):
         body = await _until_visible(read)
         if _visible(body)[:1] in (b"{", b"["):
             body = await _bounded(read, body)
-            if said_no(body) or (request.expects == EVENT_STREAM and body):
+            if said_no(body) or (request.expects in EVENT_STREAMS and body):
                 raise refusal(body, status=response.status, headers=response.headers)
         return body
     return await read()

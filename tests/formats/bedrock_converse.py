@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import attrs
 from hypothesis import strategies as st
 
 from formats.wire import TOKENS, Wire, calls_in_pieces, one_after_the_other, texts
@@ -14,12 +13,8 @@ def citation(text: str) -> Other:
     return Other("citation", {"title": "manual", "sourceContent": [{"text": text}]})
 
 
-# A schema is JSON in JSON here, which the law about options does not look into:
-# tests/test_bedrock_converse.py has that option.
-OPTIONS = {name: None for name in bedrock.format.options if name != "schema"}
-
 WIRE = Wire(
-    provider=attrs.evolve(bedrock, format=attrs.evolve(bedrock.format, options=OPTIONS)),
+    provider=bedrock.but(region="us-east-1"),
     prefix="",
     protocols=("bedrock_converse",),
     content=one_after_the_other(texts(Reasoning, Text, citation), calls_in_pieces()),

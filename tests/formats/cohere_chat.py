@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import attrs
 from hypothesis import strategies as st
 
 from formats.wire import TOKENS, WORDS, Wire, calls_in_pieces, one_after_the_other, texts
@@ -18,11 +17,8 @@ def citation(text: str) -> Other:
     return Other("citations", {"start": 0, "end": 3, "text": text, "sources": []})
 
 
-# It thinks by a budget and knows no efforts: tests/test_cohere_chat.py has that option.
-OPTIONS = {name: None for name in cohere.format.options if name != "reasoning"}
-
 WIRE = Wire(
-    provider=attrs.evolve(cohere, format=attrs.evolve(cohere.format, options=OPTIONS)),
+    provider=cohere,
     prefix="",
     protocols=("cohere_v2",),
     content=one_after_the_other(texts(plan), texts(Reasoning, Text, citation), calls_in_pieces()),
@@ -35,5 +31,6 @@ WIRE = Wire(
     ),
     start=st.builds(Start, st.just(""), WORDS),  # an answer does not say its model
     usage=st.builds(Usage, TOKENS, TOKENS, cached=st.none() | TOKENS),
+    asked={"reasoning": 2048},  # it thinks by a budget
     opaque=(plan("I will look for the weather."),),
 )

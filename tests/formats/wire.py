@@ -39,13 +39,15 @@ class Wire:
     content: st.SearchStrategy[list[Event]]
     """What may come between Start and Usage."""
     finishes: tuple[Finish, ...]
-    start: st.SearchStrategy[Start] = STARTS
+    start: st.SearchStrategy[Start | None] = STARTS
     usage: st.SearchStrategy[Usage] = USAGES
     opaque: tuple[Event, ...] = ()
     """What a model may say that must go back with the next turn."""
     failures: tuple[str, ...] = ("",)
     """The forms of failures inside an answer."""
     tools: bool = True
+    asked: dict[str, Any] = attrs.field(factory=dict[str, Any])
+    """Options that this format takes in another form than most."""
     judged_otherwise: dict[str, type[ChatError] | None] = attrs.field(factory=dict[str, Any])
     """Samples of which the index says something else, with the error that is right, and why."""
 
