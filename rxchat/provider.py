@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Unpack, cast
+from typing import Any, Unpack
 from urllib.parse import quote
 
 import attrs
@@ -274,7 +274,7 @@ class Provider:
             )
 
 
-_UNSAID = dict.fromkeys(BODY)
+_UNSAID: Mapping[str, Any] = dict.fromkeys(BODY)
 _warned: set[str] = set()
 
 
@@ -333,11 +333,10 @@ def _extra(provider: Provider, name: str, value: Mapping[str, Any]) -> Provider:
 
 
 def _key(provider: Provider, name: str, value: KeyGiven | None) -> Provider:
-    if isinstance(value, str):
-        return attrs.evolve(provider, key=clean(value))
-    if isinstance(value, Mapping):  # several that belong together
-        parts = cast("Mapping[str, str]", value)
-        value = {name: clean(part) for name, part in parts.items() if part}
+    if isinstance(value, str) or not (value is None or callable(value) or hasattr(value, "items")):
+        value = clean(value)
+    elif value is not None and not callable(value):  # several that belong together
+        value = {name: clean(part) for name, part in value.items() if part}
     return attrs.evolve(provider, key=value)
 
 
