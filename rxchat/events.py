@@ -119,6 +119,7 @@ class Other(Struct, frozen=True):
     name: str
     data: Any = None
     opaque: Opaque | None = None
+    choice: int = 0
 
 
 Event: TypeAlias = Start | Text | Reasoning | Refusal | ToolCall | Usage | Finish | Reset | Other

@@ -226,7 +226,7 @@ def reply(events: Iterable[Event], choice: int = 0) -> Message:
                 if not (parts and _goes_on(parts[-1][-1], event)):
                     parts.append([])
                 parts[-1].append(event)
-            case Other() if event.opaque is not None:
+            case Other() if event.opaque is not None and event.choice == choice:
                 parts.append([event])
             case _:
                 pass

@@ -29,7 +29,7 @@ _UNSENDABLE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 SHORTEST_KEY = 6  # characters; a shorter one is no secret, and may be a word of a message
 # Media types of answers: what `Request.expects` may say.
 PLAIN_TEXT, JSON_LINES, EVENT_STREAM = "text/plain", "application/x-ndjson", "text/event-stream"
-AWS_EVENT_STREAM = "application/vnd.amazon.eventstream"
+JSON, AWS_EVENT_STREAM = "application/json", "application/vnd.amazon.eventstream"
 
 
 class Headers(Mapping[str, str]):

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from rxchat import providers
-from rxchat.provider import Provider
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -33,9 +32,9 @@ def address() -> Iterator[str]:
 @pytest.fixture
 def moved(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """All providers answer at the local server."""
-    for name in providers.__all__:
-        if isinstance(provider := getattr(providers, name), Provider):
-            monkeypatch.setattr(providers, name, provider.but(base_url=address))
+    for name, provider in providers.services().items():
+        there = provider.but(base_url=address)
+        monkeypatch.setattr(providers, name, there.but(key="sk-1") if there.auth else there)
 
 
 @pytest.mark.usefixtures("moved")
@@ -61,6 +60,17 @@ def test_the_first_block_races_and_falls_back_and_prints(
 )
 def test_the_readme_has_each_command_on_one_line(command: str) -> None:
     assert README.splitlines().count(f"    {command}") == 1
+
+
+ROWS = dict(re.findall(r"^\| `(\w+)` \|[^|]*\|([^|]*)\|", README, re.MULTILINE))
+
+
+def test_the_table_has_every_provider_and_where_its_key_comes_from() -> None:
+    living = {name: it for name, it in providers.services().items() if it.working}
+    assert ROWS.keys() == living.keys()
+    for name, provider in living.items():
+        variables = getattr(provider.auth, "variables", ())
+        assert not variables or any(f"`{variable}`" in ROWS[name] for variable in variables), name
 
 
 def test_every_link_into_the_project_leads_somewhere() -> None:

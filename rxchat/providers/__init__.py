@@ -24,9 +24,12 @@ if TYPE_CHECKING:
     from rxchat.providers.flowgpt_lines import FlowGptLines as FlowGptLines
     from rxchat.providers.flowgpt_lines import Line as Line
     from rxchat.providers.flowgpt_lines import flowgpt as flowgpt
+    from rxchat.providers.gemini_content import ContentChunks as ContentChunks
+    from rxchat.providers.gemini_content import gemini as gemini
+    from rxchat.providers.gemini_content import vertex as vertex
     from rxchat.providers.ollama_chat import OllamaLines as OllamaLines
     from rxchat.providers.ollama_chat import ollama as ollama
-    from rxchat.providers.openai_chat import ChatBody as ChatBody
+    from rxchat.providers.openai_body import ChatBody as ChatBody
     from rxchat.providers.openai_chat import ChatChunks as ChatChunks
     from rxchat.providers.openai_chat import openai as openai
     from rxchat.providers.openai_family import *
@@ -50,6 +53,7 @@ SERVICES = {
     "anthropic_messages": ("anthropic",),
     "bedrock_converse": ("bedrock",),
     "cohere_chat": ("cohere",),
+    "gemini_content": ("gemini", "vertex"),
     "ollama_chat": ("ollama",),
     "tgi_generate": ("tgi",),
     "flowgpt_lines": ("flowgpt",),
@@ -63,8 +67,10 @@ _OTHERS = {
     "providers.bedrock_converse": ("ConverseEvents",),
     "providers.cohere_chat": ("CohereEvents",),
     "providers.flowgpt_lines": ("FlowGptLines", "Line"),
+    "providers.gemini_content": ("ContentChunks",),
     "providers.ollama_chat": ("OllamaLines",),
-    "providers.openai_chat": ("ChatBody", "ChatChunks"),
+    "providers.openai_body": ("ChatBody",),
+    "providers.openai_chat": ("ChatChunks",),
     "providers.openai_family": ("imitator",),
     "providers.plain_text": ("PlainText",),
     "providers.responses_api": ("ResponseItems",),

@@ -13,7 +13,8 @@ from rxchat.errors import UnknownOption, UsageError
 from rxchat.events import Other, Reasoning, Refusal, Text, ToolCall
 from rxchat.messages import Image, Message, Part, Tool
 from rxchat.provider import Ask
-from rxchat.providers.frames import arguments_of, fields
+from rxchat.providers.bodies import arguments_of, present
+from rxchat.providers.frames import fields
 
 __all__ = ["messages_body"]
 
@@ -57,7 +58,7 @@ def messages_body(ask: Ask) -> dict[str, Any]:
         "thinking": _thinking(reasoning),
         "output_config": {name: value for name, value in config.items() if value} or None,
     }
-    return {name: value for name, value in body.items() if value is not None}
+    return present(body)
 
 
 def _thinking(reasoning: str | int | None) -> dict[str, Any] | None:

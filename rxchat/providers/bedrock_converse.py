@@ -32,12 +32,11 @@ from rxchat.events import (
 from rxchat.framing import AWSEventStream, AWSFrame
 from rxchat.keys import Setting
 from rxchat.messages import Image, Message, Part, Tool
-from rxchat.options import BODY
 from rxchat.provider import Ask, Format, Provider
 from rxchat.providers.aws_keys import AWSKeys
+from rxchat.providers.bodies import arguments_of, present
 from rxchat.providers.frames import (
     Calls,
-    arguments_of,
     count,
     fields,
     in_band,
@@ -242,7 +241,7 @@ def _failure(frame: AWSFrame) -> ServiceError:
 
 def converse(ask: Ask) -> dict[str, Any]:
     """A conversation and its options; the model is in the address."""
-    said, conversation = {**_UNSAID, **ask.options}, ask.messages
+    said, conversation = ask.options, ask.messages
     instructions = [m.text for m in conversation if m.role in _INSTRUCTIONS and m.text.strip()]
     inference = {
         "maxTokens": said["max_tokens"],
@@ -254,19 +253,14 @@ def converse(ask: Ask) -> dict[str, Any]:
     body = {
         "messages": _turns(conversation),
         "system": [{"text": instruction} for instruction in instructions],
-        "inferenceConfig": _said(inference),
+        "inferenceConfig": present(inference),
         "toolConfig": _tools(said["tools"] or (), said["tool_choice"], conversation),
-        "outputConfig": _said(output),
+        "outputConfig": present(output),
     }
     return {name: value for name, value in body.items() if value or name == "messages"}
 
 
-_UNSAID = dict.fromkeys(BODY)
 _INSTRUCTIONS = ("system", "developer")
-
-
-def _said(options: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in options.items() if value is not None}
 
 
 def _turns(conversation: Sequence[Message]) -> list[dict[str, Any]]:
@@ -351,7 +345,7 @@ def _tools(
         return {}
     named: dict[str, Any] = {"auto": {"auto": {}}, "required": {"any": {}}}
     chosen = named.get(choice, {"tool": {"name": choice}}) if choice else None
-    return _said({"tools": [{"toolSpec": _tool(tool)} for tool in tools], "toolChoice": chosen})
+    return present({"tools": [{"toolSpec": _tool(tool)} for tool in tools], "toolChoice": chosen})
 
 
 def _tool(tool: Tool) -> dict[str, Any]:

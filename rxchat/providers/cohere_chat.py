@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-import attrs
 from msgspec import Struct
 from msgspec.json import Decoder
 
@@ -31,9 +30,10 @@ from rxchat.events import (
 )
 from rxchat.framing import SSE, Frame
 from rxchat.keys import Key
-from rxchat.messages import Image, Message, Part, Tool
+from rxchat.messages import Message, Part, Tool
 from rxchat.options import BODY
 from rxchat.provider import Ask, Format, Provider
+from rxchat.providers.bodies import content_of, function_call, function_tool, present
 from rxchat.providers.frames import Calls, count, fields, in_band, json_text, read, text
 from rxchat.request import EVENT_STREAM, Headers
 
@@ -186,10 +186,10 @@ def _body(ask: Ask) -> dict[str, Any]:
         "seed": said["seed"],
         "thinking": _thinking(said["reasoning"]),
         "response_format": _schema(said["schema"]),
-        "tools": [_tool(tool) for tool in said["tools"] or ()] or None,
+        "tools": [function_tool(tool) for tool in said["tools"] or ()] or None,
         "tool_choice": _choice(said["tool_choice"], said["tools"]),
     }
-    return {name: value for name, value in body.items() if value is not None}
+    return present(body)
 
 
 def _message(message: Message) -> dict[str, Any]:
@@ -199,9 +199,8 @@ def _message(message: Message) -> dict[str, Any]:
         case "assistant":
             return _answer(message)
         case role:
-            simple = isinstance(message.content, str)
-            content = message.content if simple else [_part(part) for part in message.parts]
-            return {"role": "system" if role == "developer" else role, "content": content}
+            role = "system" if role == "developer" else role
+            return {"role": role, "content": content_of(message)}
 
 
 def _answer(message: Message) -> dict[str, Any]:
@@ -216,7 +215,7 @@ def _answer(message: Message) -> dict[str, Any]:
         "role": "assistant",
         "content": content,
         "tool_plan": "".join(map(_plan, parts)),
-        "tool_calls": [_call(call) for call in calls],
+        "tool_calls": [function_call(call) for call in calls],
     }
     # Where nothing was said, there are calls in place of the content.
     return {
@@ -230,21 +229,6 @@ def _plan(part: Part) -> str:
             return plan
         case _:
             return ""
-
-
-def _part(part: Part) -> dict[str, Any]:
-    if isinstance(part, Image):
-        return {"type": "image_url", "image_url": {"url": part.data_url}}
-    return {"type": "text", "text": part.text if isinstance(part, Text) else ""}
-
-
-def _call(call: ToolCall) -> dict[str, Any]:
-    function = {"name": call.name, "arguments": call.arguments or "{}"}
-    return {"id": call.id, "type": "function", "function": function}
-
-
-def _tool(tool: Tool) -> dict[str, Any]:
-    return {"type": "function", "function": attrs.asdict(tool, recurse=False)}
 
 
 def _choice(name: str | None, tools: tuple[Tool, ...]) -> str | None:

@@ -1,26 +1,27 @@
-"""What the living formats share: how a frame's JSON is read, and what may stand in its fields."""
+"""What comes, in all living formats: how a frame's JSON is read, and what may stand in it."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, cast
 
 import msgspec
 
-from rxchat.errors import Garbled, InvalidPrompt, ServiceError, Truncated
+from rxchat.errors import Garbled, ServiceError, Truncated
 from rxchat.events import ToolCall
 from rxchat.framing import FramingError, read_json
 from rxchat.refusal import refusal
 
 __all__ = [
     "Calls",
-    "arguments_of",
     "count",
     "fields",
     "in_band",
     "items",
     "json_text",
     "read",
+    "spaced_json",
     "text",
 ]
 
@@ -67,6 +68,16 @@ def fields(value: object) -> Mapping[str, Any]:
 def items(value: object) -> list[Any]:
     """A list, or the empty one in place of anything else."""
     return value if isinstance(value, list) else []  # pyright: ignore[reportUnknownVariableType]
+
+
+def spaced_json(arguments: object) -> str:
+    """Arguments that came as an object, as text: written as models and most services write it."""
+    if arguments is None or isinstance(arguments, str):
+        return arguments or ""
+    try:
+        return json.dumps(arguments, ensure_ascii=False)
+    except RecursionError:
+        raise Garbled("the arguments of a call are nested too deeply") from None
 
 
 def json_text(value: object) -> str:
@@ -123,13 +134,3 @@ def in_band(body: str | Mapping[str, Any]) -> ServiceError:
     codes = (count(told.get(name)) for name in _CODES)
     status = next((code for code in codes if code is not None and 400 <= code < 600), None)
     return refusal(whole, status=status)
-
-
-def arguments_of(call: ToolCall) -> dict[str, Any]:
-    """The arguments of a call that goes back as an object."""
-    try:
-        return msgspec.json.decode(call.arguments or "{}", type=dict[str, Any])
-    except (ValueError, RecursionError) as error:
-        raise InvalidPrompt(
-            f"the arguments of the call of {call.name!r} are no JSON object: {error}"
-        ) from None

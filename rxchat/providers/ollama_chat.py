@@ -13,8 +13,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
-import attrs
-import msgspec
 from msgspec import Struct
 
 from rxchat.errors import EmptyAnswer, InvalidPrompt, UsageError
@@ -32,10 +30,11 @@ from rxchat.events import (
 )
 from rxchat.framing import NDJSON
 from rxchat.keys import Key, Setting
-from rxchat.messages import Image, Message, Tool
+from rxchat.messages import Image, Message
 from rxchat.options import BODY
 from rxchat.provider import Ask, Format, Provider
-from rxchat.providers.frames import arguments_of, count, in_band, json_text, text
+from rxchat.providers.bodies import arguments_of, function_tool, present
+from rxchat.providers.frames import count, in_band, spaced_json, text
 from rxchat.request import JSON_LINES, Headers
 
 __all__ = ["OllamaLines", "ollama"]
@@ -101,7 +100,7 @@ class OllamaLines:
                     yield Text(said)
                 for call in message.tool_calls or ():
                     function = call.function or Function()
-                    arguments = _spaced(function.arguments)
+                    arguments = spaced_json(function.arguments)
                     yield ToolCall(self._calls, text(call.id), text(function.name), arguments)
                     self._calls += 1
             if line.logprobs:
@@ -128,13 +127,6 @@ class OllamaLines:
         yield Finish("tool_calls" if reason == "stop" and self._calls else reason, raw)
 
 
-def _spaced(arguments: object) -> str:
-    """An object as text, written as models and most services write it."""
-    if isinstance(arguments, str):
-        return arguments
-    return msgspec.json.format(json_text(arguments), indent=0) if arguments is not None else ""
-
-
 # What goes ---------------------------------------------------------------------------------------
 
 
@@ -151,12 +143,12 @@ def _body(ask: Ask) -> dict[str, Any]:
         "model": ask.model,
         "messages": [_message(message) for message in ask.messages],
         "stream": True,
-        "options": {name: value for name, value in options.items() if value is not None} or None,
-        "tools": [_tool(tool) for tool in said["tools"] or ()] or None,
+        "options": present(options) or None,
+        "tools": [function_tool(tool) for tool in said["tools"] or ()] or None,
         "think": _think(said["reasoning"]),
         "format": said["schema"],
     }
-    return {name: value for name, value in body.items() if value is not None}
+    return present(body)
 
 
 def _message(message: Message) -> dict[str, Any]:
@@ -198,10 +190,6 @@ def _picture(image: Image) -> str:
             "rxchat.image(pathlib.Path(...)), or the bytes themselves"
         )
     return image.base64
-
-
-def _tool(tool: Tool) -> dict[str, Any]:
-    return {"type": "function", "function": attrs.asdict(tool, recurse=False)}
 
 
 def _think(reasoning: str | int | None) -> str | bool | None:

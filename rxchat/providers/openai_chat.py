@@ -9,7 +9,7 @@ names, and errors in five shapes. What must differ in the request is a word of `
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -17,7 +17,7 @@ import attrs
 from msgspec import Struct
 from msgspec.json import Decoder
 
-from rxchat.errors import EmptyAnswer, MissingSetting, ServerError, Truncated, UsageError
+from rxchat.errors import EmptyAnswer, ServerError, Truncated
 from rxchat.events import (
     Event,
     Finish,
@@ -28,14 +28,12 @@ from rxchat.events import (
     Refusal,
     Start,
     Text,
-    ToolCall,
     Usage,
 )
 from rxchat.framing import SSE, Frame
 from rxchat.keys import Key, Setting
-from rxchat.messages import Image, Message, Part, Tool
 from rxchat.options import BODY
-from rxchat.provider import Ask, Format, Provider
+from rxchat.provider import Format, Provider
 from rxchat.providers.frames import (
     Calls,
     count,
@@ -46,9 +44,10 @@ from rxchat.providers.frames import (
     read,
     text,
 )
+from rxchat.providers.openai_body import ChatBody
 from rxchat.request import EVENT_STREAM, Headers
 
-__all__ = ["CHAT", "ChatBody", "ChatChunks", "openai"]
+__all__ = ["CHAT", "ChatChunks", "openai"]
 
 REASONS: Mapping[str, Reason] = {
     "stop": "stop",
@@ -159,11 +158,11 @@ class ChatChunks:
                         if delta.tool_calls or delta.function_call or delta.refusal:
                             yield from self._asked(delta, index)
                         if delta.annotations:
-                            yield Other("annotations", delta.annotations)
+                            yield Other("annotations", delta.annotations, choice=index)
                     if choice.finish_reason:
                         self._reasons[index] = text(choice.finish_reason)
                     if choice.logprobs:
-                        yield Other("logprobs", choice.logprobs)
+                        yield Other("logprobs", choice.logprobs, choice=index)
             if chunk.usage or chunk.error or chunk.x_groq or chunk.moderation or not choices:
                 yield from self._aside(chunk, frame)
                 if chunk.object == "chat.completion.done":  # Perplexity's [DONE]
@@ -256,125 +255,7 @@ def _usage(told: Mapping[str, Any]) -> Usage:
     )
 
 
-# What goes ---------------------------------------------------------------------------------------
-
-
-def effort(reasoning: str | int) -> dict[str, Any]:
-    """How hard to think, in a word."""
-    if isinstance(reasoning, int):
-        raise UsageError("reasoning is an effort here ('low', 'medium', 'high'), not a budget")
-    return {"reasoning_effort": reasoning}
-
-
-@attrs.frozen
-class ChatBody:
-    """A conversation and its options in the words of chat completions.
-
-    The fields are what imitators have other words for. `thoughts` is the field in which they want
-    the model's thoughts back, and `nameless` says that a model needs no name.
-    """
-
-    max_tokens: str = "max_tokens"
-    seed: str = "seed"
-    usage: bool = True
-    reasoning: Callable[[str | int], dict[str, Any]] = effort
-    thoughts: str | None = None
-    nameless: bool = False
-
-    def __call__(self, ask: Ask) -> dict[str, Any]:
-        if not (ask.model or self.nameless):
-            raise MissingSetting("model is missing: pass model=...")
-        said = ask.options
-        body: dict[str, Any] = {
-            "model": ask.model or None,
-            "messages": [self._message(message) for message in ask.messages],
-            "stream": True,
-            "stream_options": {"include_usage": True} if self.usage else None,
-            "temperature": said["temperature"],
-            "top_p": said["top_p"],
-            self.max_tokens: said["max_tokens"],
-            "stop": said["stop"],
-            self.seed: said["seed"],
-            "n": said["n"],
-            "tools": [_tool(tool) for tool in said["tools"] or ()] or None,
-            "tool_choice": _choice(said["tool_choice"]),
-            "response_format": _schema(said["schema"]),
-        }
-        if said["reasoning"] is not None:
-            body |= self.reasoning(said["reasoning"])
-        return {name: value for name, value in body.items() if value is not None}
-
-    def _message(self, message: Message) -> dict[str, Any]:
-        match message.role:
-            case "tool":
-                return {"role": "tool", "tool_call_id": message.call, "content": message.text}
-            case "assistant":
-                return self._answer(message)
-            case role:
-                simple = isinstance(message.content, str)
-                content = message.content if simple else [_part(part) for part in message.parts]
-                return {"role": role, "content": content}
-
-    def _answer(self, message: Message) -> dict[str, Any]:
-        parts = message.parts
-        thoughts = [part for part in parts if isinstance(part, Reasoning)]
-        ours = [part.opaque.data for part in thoughts if part.opaque and part.opaque.by == "openai"]
-        answer = {
-            "role": "assistant",
-            "content": message.text or None,
-            "refusal": "".join(part.text for part in parts if isinstance(part, Refusal)) or None,
-            "tool_calls": [_call(call) for call in message.tool_calls] or None,
-            "reasoning_details": [detail for details in ours for detail in details] or None,
-        }
-        if self.thoughts and message.tool_calls:
-            answer[self.thoughts] = "".join(thought.text for thought in thoughts) or None
-        # The content is there even if there is none, but nothing else is.
-        return {name: value for name, value in answer.items() if value or name == "content"}
-
-
-def _part(part: Part) -> dict[str, Any]:
-    if isinstance(part, Image):
-        return {"type": "image_url", "image_url": {"url": part.data_url}}
-    return {"type": "text", "text": part.text if isinstance(part, Text) else ""}
-
-
-def _call(call: ToolCall) -> dict[str, Any]:
-    function = {"name": call.name, "arguments": call.arguments or "{}"}
-    return {"id": call.id, "type": "function", "function": function}
-
-
-def _tool(tool: Tool) -> dict[str, Any]:
-    return {"type": "function", "function": attrs.asdict(tool, recurse=False)}
-
-
-def _choice(name: str | None) -> object:
-    if name in (None, "auto", "none", "required"):
-        return name
-    return {"type": "function", "function": {"name": name}}
-
-
-def _schema(schema: Mapping[str, Any] | None) -> object:
-    if schema is None:
-        return None
-    named = {"name": "answer", "schema": schema, "strict": is_strict(schema)}
-    return {"type": "json_schema", "json_schema": named}
-
-
-def is_strict(schema: object) -> bool:
-    """Tell whether a schema is one that OpenAI can hold the model to, in all its objects.
-
-    https://platform.openai.com/docs/guides/structured-outputs#supported-schemas
-    """
-    known = fields(schema)
-    if known:
-        properties = known.get("properties")
-        if known.get("type") == "object" or properties is not None:
-            closed = known.get("additionalProperties") is False
-            if not closed or set(items(known.get("required"))) != set(fields(properties)):
-                return False
-        return all(map(is_strict, known.values()))
-    return all(map(is_strict, items(schema)))
-
+# Who says it -------------------------------------------------------------------------------------
 
 CHAT = Format(
     path="/chat/completions",

@@ -18,7 +18,8 @@ import attrs
 
 from rxchat.keys import Key, Setting
 from rxchat.provider import Provider
-from rxchat.providers.openai_chat import CHAT, ChatBody
+from rxchat.providers.openai_body import ChatBody
+from rxchat.providers.openai_chat import CHAT
 from rxchat.request import Headers
 from rxchat.signing import header_key
 

@@ -17,8 +17,9 @@ import attrs
 from rxchat.events import Refusal, Text, ToolCall
 from rxchat.messages import Image, Message, Part, Tool
 from rxchat.provider import Ask
+from rxchat.providers.bodies import present
 from rxchat.providers.frames import fields
-from rxchat.providers.openai_chat import effort, is_strict
+from rxchat.providers.openai_body import effort, is_strict
 
 __all__ = ["BY", "body"]
 
@@ -46,7 +47,7 @@ def body(ask: Ask) -> dict[str, Any]:
         "text": _schema(said["schema"]),
         **_reasoning(said["reasoning"]),
     }
-    return {name: value for name, value in whole.items() if value is not None}
+    return present(whole)
 
 
 def _reasoning(reasoning: str | int | None) -> dict[str, Any]:

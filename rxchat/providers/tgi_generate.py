@@ -20,6 +20,7 @@ from rxchat.framing import SSE, Frame
 from rxchat.keys import Key
 from rxchat.messages import format_prompt
 from rxchat.provider import Ask, Format, Provider
+from rxchat.providers.bodies import present
 from rxchat.providers.frames import count, fields, in_band, read, text
 from rxchat.request import EVENT_STREAM, Headers
 
@@ -122,7 +123,7 @@ def _body(ask: Ask) -> dict[str, Any]:
     }
     return {
         "inputs": format_prompt(ask.messages),
-        "parameters": {name: value for name, value in parameters.items() if value is not None},
+        "parameters": present(parameters),
     }
 
 

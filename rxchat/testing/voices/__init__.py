@@ -10,6 +10,7 @@ from rxchat.testing.replies import Reply
 from rxchat.testing.voices.anthropic_messages import ANTHROPIC_MESSAGES
 from rxchat.testing.voices.bedrock_converse import BEDROCK_CONVERSE
 from rxchat.testing.voices.cohere_chat import COHERE_CHAT
+from rxchat.testing.voices.gemini_content import GEMINI_CONTENT
 from rxchat.testing.voices.old_services import OLD_SERVICES
 from rxchat.testing.voices.ollama_chat import OLLAMA_CHAT
 from rxchat.testing.voices.openai_chat import OPENAI_CHAT
@@ -30,6 +31,7 @@ VOICES: Final[Mapping[str, Voice]] = {
         TGI_GENERATE,
         ANTHROPIC_MESSAGES,
         BEDROCK_CONVERSE,
+        GEMINI_CONTENT,
     )
 }
 
