@@ -61,6 +61,12 @@ FAILURES = [
     (("Hi", "--provider", "acytoo", "--model", "x"), 2, "UnknownModel: acytoo: unknown model 'x'"),
     (("Hi", "--provider", "nobody"), 2, "say --provider NAME, one of openai, "),
     (("Hi",), 2, "or see the demo"),
+    (
+        ("Hi", "--provider", "cerebras"),
+        2,
+        "pass key=..., or set CEREBRAS_API_KEY; `python -m rxchat",
+    ),
+    (("Hi", "--provider", "litellm"), 2, "model is missing"),
     (("", "--provider", "acytoo", "--base-url", "x"), 2, "must be an http:// or https:// address"),
 ]
 
@@ -115,6 +121,16 @@ async def test_a_reader_who_leaves_is_no_traceback_and_hangs_up(server: LocalSer
     _, err = await asyncio.wait_for(process.communicate(), timeout=30)
     assert (process.returncode, err) == (141, b"")
     assert await server.exchanges[0].ended == "hung up"
+
+
+async def test_a_living_provider_answers_with_the_key_of_its_variable(
+    server: LocalServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.reply = Reply("Hel", "lo")
+    monkeypatch.setenv("GROQ_API_KEY", "sk-of-the-shell")
+    code, out, err = await output("Hi", "--provider", "groq", "--base-url", server.url)
+    assert (code, out, err) == (0, "Hello\n", "")
+    assert server.exchanges[0].headers["authorization"] == "Bearer sk-of-the-shell"
 
 
 async def test_words_arrive_at_a_terminal_one_by_one(server: LocalServer) -> None:

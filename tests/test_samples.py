@@ -10,7 +10,7 @@ import pytest
 
 from formats import WIRES
 from hearing import bytewise, cut_at_random, hear, summary
-from rxchat.errors import ServiceError
+from rxchat.errors import BadRequest, NotFound, RateLimited, ServiceError, Unauthorized
 from rxchat.events import Finish, Start, Usage, is_content
 from rxchat.framing import SSE
 from rxchat.refusal import refusal
@@ -113,6 +113,16 @@ def test_other_services_events_pass_at_framing_level(sample: dict[str, Any]) -> 
 REFUSED = [sample for sample in ALL if sample["protocol"] == "http_error"]
 
 
+# What each stands for, by what it is about in its name; everything else is a wrong request.
+CLASSES: dict[str, type[ServiceError]] = {
+    "404": NotFound,
+    "model_not_found": NotFound,  # also with status 400
+    "401": Unauthorized,
+    "403": Unauthorized,
+    "429": RateLimited,
+}
+
+
 @pytest.mark.parametrize("sample", REFUSED, ids=lambda sample: sample["name"])
 def test_a_recorded_refusal_says_what_the_service_said(sample: dict[str, Any]) -> None:
     error = refusal(
@@ -122,3 +132,7 @@ def test_a_recorded_refusal_says_what_the_service_said(sample: dict[str, Any]) -
     body = body[0] if isinstance(body, list) else body
     assert error.message == said(body if "error" in body else {"error": body["message"]})[:1000]
     assert error.status == sample["http_status"]
+    right = next((kind for mark, kind in CLASSES.items() if mark in sample["name"]), BadRequest)
+    assert type(error) is right
+    named = [it for it in ("request-id", "x-request-id") if it in sample["response_headers"]]
+    assert not named or error.request_id == sample["response_headers"][named[0]]

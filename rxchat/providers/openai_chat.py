@@ -96,8 +96,6 @@ class Choice(Struct, gc=False):
 
 class Chunk(Struct, gc=False):
     choices: list[Choice] | None = None
-    id: Any = None
-    model: Any = None
     object: Any = None
     usage: Any = None
     x_groq: Any = None
@@ -137,9 +135,8 @@ class ChatChunks:
                     raise Truncated("the answer ended within its end mark") from None
                 chunk = read(_decode, line)
             choices = chunk.choices
-            if not self._started and (choices or chunk.id or chunk.model):
-                self._started = True
-                yield Start(text(chunk.model), text(chunk.id))
+            if not self._started:
+                yield from self._begin(chunk, frame)
             if choices:
                 for choice in choices:
                     index = choice.index if type(choice.index) is int else 0
@@ -174,6 +171,14 @@ class ChatChunks:
             raise EmptyAnswer("the answer ended without a word")
         if self._choices <= self._reasons.keys():
             yield from self._end()
+
+    def _begin(self, chunk: Chunk, frame: Frame) -> Iterator[Event]:
+        """The model and the id are in every chunk, and read once."""
+        whole = fields(read(_anything, frame.data))
+        model, id_ = text(whole.get("model")), text(whole.get("id"))
+        if chunk.choices or model or id_:
+            self._started = True
+            yield Start(model, id_)
 
     def _asked(self, delta: Delta, choice: int) -> Iterator[Event]:
         """Calls of tools, or why there is no answer."""

@@ -195,35 +195,45 @@ async def _bounded(read: Read, body: bytes = b"") -> bytes:
 async def _reply(
     request: Request, session: aiohttp.ClientSession
 ) -> AsyncGenerator[tuple[aiohttp.ClientResponse, Listener]]:
-    import aiohttp
-
-    route = request.route
-    async with asyncio.timeout(None) as stalling:
-        response = await session.request(
-            request.method,
-            _address(request.url),
-            data=_upload(request, stalling),
-            headers=_decodable(request.headers) | {"Content-Length": str(len(request.body))},
-            allow_redirects=False,
-            raise_for_status=False,
-            proxy=_proxy(request),
-            ssl=route.ssl or True,
-            timeout=aiohttp.ClientTimeout(
-                total=None,
-                connect=route.timeout.connect,  # a proxy's part of it, too
-                sock_connect=route.timeout.connect,
-                sock_read=route.timeout.silence,
-            ),
-            read_bufsize=READ,
-            max_line_size=HEADER_LINE,
-            max_field_size=HEADER_LINE,
-        )
-    listener = Listener(response, route.timeout.silence)
+    silence = request.route.timeout.silence
+    if len(request.body) <= READ or silence is None:
+        response = await _sent(request, session, request.body)
+    else:  # aiohttp's own timeout begins when all of it is sent
+        async with asyncio.timeout(None) as stalling:
+            response = await _sent(request, session, _pieces(request.body, stalling, silence))
+    listener = Listener(response, silence)
     try:
         yield response, listener
     finally:
         listener.close()
         response.close()  # of a body that was read to its end, nothing is left to close
+
+
+async def _sent(
+    request: Request, session: aiohttp.ClientSession, body: bytes | AsyncGenerator[bytes]
+) -> aiohttp.ClientResponse:
+    import aiohttp
+
+    route = request.route
+    return await session.request(
+        request.method,
+        _address(request.url),
+        data=body,
+        headers=_decodable(request.headers) | {"Content-Length": str(len(request.body))},
+        allow_redirects=False,
+        raise_for_status=False,
+        proxy=_proxy(request),
+        ssl=route.ssl or True,
+        timeout=aiohttp.ClientTimeout(
+            total=None,
+            connect=route.timeout.connect,  # a proxy's part of it, too
+            sock_connect=route.timeout.connect,
+            sock_read=route.timeout.silence,
+        ),
+        read_bufsize=READ,
+        max_line_size=HEADER_LINE,
+        max_field_size=HEADER_LINE,
+    )
 
 
 # https://www.rfc-editor.org/rfc/rfc3986#section-3.3
@@ -235,7 +245,7 @@ def _address(url: str) -> str | yarl.URL:
 
     Left alone, yarl takes back those that are not needed, as %3A. Nothing else needs such care.
     """
-    path = urlsplit(url).path
+    path = urlsplit(url).path if "%" in url else ""
     if "%" not in path or not _PATH.fullmatch(path):
         return url
     from yarl import URL
@@ -250,20 +260,13 @@ def _address(url: str) -> str | yarl.URL:
     )
 
 
-def _upload(request: Request, stalling: asyncio.Timeout) -> bytes | AsyncGenerator[bytes]:
-    """The body, whole or in pieces; aiohttp's own timeout begins when all of it is sent."""
-    body, silence = request.body, request.route.timeout.silence
-    if len(body) <= READ or silence is None:
-        return body
-
-    async def pieces() -> AsyncGenerator[bytes]:
-        loop = asyncio.get_running_loop()
-        for start in range(0, len(body), READ):
-            stalling.reschedule(loop.time() + silence)
-            yield body[start : start + READ]
-        stalling.reschedule(None)
-
-    return pieces()
+async def _pieces(body: bytes, stalling: asyncio.Timeout, silence: float) -> AsyncGenerator[bytes]:
+    """A large body in pieces, none of which may take too long."""
+    loop = asyncio.get_running_loop()
+    for start in range(0, len(body), READ):
+        stalling.reschedule(loop.time() + silence)
+        yield body[start : start + READ]
+    stalling.reschedule(None)
 
 
 def _decodable(headers: Headers) -> dict[str, str]:
