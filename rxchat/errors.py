@@ -145,7 +145,16 @@ class ChatError(Exception):
 
 
 def _without(secret: str, value: object) -> object:
-    return value.replace(secret, "***") if isinstance(value, str) else value
+    """A text without a secret, of which the end may be cut off."""
+    if not isinstance(value, str):
+        return value
+    value, beginning = value.replace(secret, "***"), secret[:12]
+    while (start := value.find(beginning)) >= 0:
+        end = start + len(beginning)
+        while value[end : end + 1] == secret[end - start : end - start + 1] != "":
+            end += 1
+        value = value[:start] + "***" + value[end:]
+    return value
 
 
 class UsageError(ChatError, ValueError):

@@ -13,7 +13,7 @@ from rxchat.errors import MissingSetting, UsageError
 from rxchat.request import Request, Secret
 from rxchat.signing import Signature, bearer
 
-__all__ = ["Auth", "Key", "KeyGiven", "Setting", "clean", "from_environment"]
+__all__ = ["SHOWN_IN", "Auth", "Key", "KeyGiven", "Setting", "clean", "from_environment"]
 
 KeyGiven: TypeAlias = str | Callable[[], str] | Mapping[str, str]
 """A key; a function that is asked for one at every attempt; or several that belong together."""
@@ -35,21 +35,25 @@ class Auth(Protocol):
         ...
 
 
+SHOWN_IN = ("authorization", "x-api-key", "api-key", "x-goog-api-key")
+"""Headers that services want a key in: one that a user has set stands for it."""
+
+
 def clean(key: object) -> Secret:
     """A key as it can stand in a header; what is wrong with it is said without showing it."""
     if not isinstance(key, str):
         raise UsageError(
             f"key must be text, or a function that gives one, not {type(key).__name__}"
         )
-    key = key.strip()
+    key = Secret(key.strip())
     if not key or not re.fullmatch("[!-~]+", key):
         raise UsageError("key is empty, or has spaces, line breaks or non-ASCII characters in it")
-    return Secret(key)
+    return key
 
 
-def from_environment(*variables: str) -> str | None:
+def from_environment(*variables: str) -> Secret | None:
     """The value of the first of these variables that has one."""
-    return next((environ[name] for name in variables if environ.get(name)), None)
+    return next((Secret(environ[name]) for name in variables if environ.get(name)), None)
 
 
 def _names(variables: str | tuple[str, ...]) -> tuple[str, ...]:
@@ -94,7 +98,10 @@ class Setting:
 
     def value(self, name: str, given: str | None) -> str:
         """What stands in its place."""
-        value = given or from_environment(*self.variables) or self.default
+        value = given
+        if value is None:
+            found = from_environment(*self.variables)
+            value = self.default if found is None else str(found)
         if value is None:
             where = f", or set {' or '.join(self.variables)}" if self.variables else ""
             raise MissingSetting(f"{name} is missing: pass {name}=...{where}")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import count
 from os import PathLike
 from pathlib import Path
 from typing import Any, TypeAlias, cast
@@ -43,6 +44,12 @@ class Image:
     url: str = ""
     data: bytes = attrs.field(default=b"", repr=lambda data: f"<{len(data)} bytes>")
     media_type: str = ""
+
+    def __attrs_post_init__(self) -> None:
+        if bool(self.url) == bool(self.data) or self.url.startswith("data:"):
+            raise ValueError("an image has a url or data: rxchat.image(...) makes it of either")
+        if self.data and not self.media_type:
+            raise ValueError("the data of an image needs a media_type, as 'image/png'")
 
     @property
     def base64(self) -> str:
@@ -141,6 +148,12 @@ class Tool:
     parameters: Mapping[str, Any] = attrs.field(
         factory=lambda: {"type": "object", "properties": {}}, hash=False
     )
+
+    def __attrs_post_init__(self) -> None:
+        if not (isinstance(self.name, str) and isinstance(self.description, str)):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(f"a tool has a name and a description, not {self.name!r}")
+        if not isinstance(self.parameters, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(f"a tool's parameters are a JSON schema, not {self.parameters!r}")
 
 
 Prompt: TypeAlias = str | Message | Mapping[str, Any] | Sequence[str | Message | Mapping[str, Any]]
@@ -260,30 +273,31 @@ def paired(conversation: Sequence[Message]) -> tuple[Message, ...]:
     Some services give their calls no ids; others want them back. What a tool gave back answers
     the call with its id, or else the first one that nobody has answered.
     """
-    asked: dict[str, str] = {}  # the ids of the calls without an answer, with their names
-    count = 0
+    taken = {part.id for message in conversation for part in message.tool_calls}
+    fresh = (name for name in map("call_{}".format, count()) if name not in taken)
+    used: set[str] = set()
+    asked: list[tuple[str, ToolCall]] = []  # calls without an answer, with the ids that came
 
     def told(message: Message) -> Message:
-        nonlocal count
         parts: list[Part] = []
         for part in message.parts:
             if isinstance(part, ToolCall):
-                part = msgspec.structs.replace(part, id=part.id or f"call_{count}")
-                asked[part.id] = part.name
-                count += 1
+                id_ = next(fresh) if not part.id or part.id in used else part.id
+                used.add(id_)
+                asked.append((part.id, part := msgspec.structs.replace(part, id=id_)))
             parts.append(part)
         return attrs.evolve(message, content=parts)
 
     def answering(message: Message) -> Message:
-        names = (message.name, "")
-        first = next((id for id, name in asked.items() if not message.name or name in names), "")
-        call = message.call or first
-        if call not in asked:
-            raise ValueError(
-                f"the tool's message answers no call ({message.call or message.name!r}): put the "
-                "assistant's message with the call before it, as rxchat.reply(events) makes it"
-            )
-        return attrs.evolve(message, call=call, name=asked.pop(call))
+        for at, (came, call) in enumerate(asked):
+            by_id = message.call in ("", came, call.id)
+            if by_id and message.name in ("", call.name):
+                del asked[at]
+                return attrs.evolve(message, call=call.id, name=call.name)
+        raise ValueError(
+            f"the tool's message answers no call ({message.call or message.name!r}): put the "
+            "assistant's message with the call before it, as rxchat.reply(events) makes it"
+        )
 
     return tuple(
         told(m) if m.tool_calls else answering(m) if m.role == "tool" else m for m in conversation
@@ -345,19 +359,28 @@ def _message(item: object) -> Message:
     return Message(role, content, **facts)
 
 
-def _part(part: object) -> Part | str:
+def _part(part: Any) -> Part | str:
     match part:
         case str() | Text() | Reasoning() | Refusal() | ToolCall() | Other() | Image():
             return part
-        case {"type": "text", "text": str(text)}:
+        case {"type": "text", "text": str(text)} if _has_only(part, "type", "text"):
             return text
-        case {"type": "image_url", "image_url": {"url": str(url)} | str(url)}:
+        case {"type": "image_url", "image_url": str(url)} if _has_only(part, "type", "image_url"):
+            return image(url)
+        case {"type": "image_url", "image_url": {"url": str(url)} as shown} if _has_only(
+            part, "type", "image_url"
+        ) and _has_only(shown, "url"):
             return image(url)
         case _:
             raise ValueError(
                 f"a part is {{'type': 'text', 'text': ...}} or {{'type': 'image_url', "
                 f"'image_url': {{'url': ...}}}}, not {str(part)[:80]}"
             )
+
+
+def _has_only(fields: object, *names: str) -> bool:
+    """Tell whether nothing would be lost of what was said."""
+    return set(cast("Mapping[str, Any]", fields)) == {*names}
 
 
 def _call(index: int, call: object) -> ToolCall:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from ssl import SSLContext
 from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict, cast
 
+import attrs
 import msgspec
 
 from rxchat.messages import Tool
@@ -56,15 +57,15 @@ class Options(TypedDict, total=False):
     """Anything else for the body, merged into it."""
 
     # Parts of some services' addresses and headers
-    api_version: str
-    auth: str
-    beta: str
-    endpoint: str
-    location: str
-    organization: str
-    project: str
-    region: str
-    version: str
+    api_version: str | None
+    auth: str | None
+    beta: str | None
+    endpoint: str | None
+    location: str | None
+    organization: str | None
+    project: str | None
+    region: str | None
+    version: str | None
 
 
 def merged(body: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
@@ -82,9 +83,8 @@ def merged(body: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def jsonable(value: Mapping[str, Any]) -> dict[str, Any]:
-    """A mapping, if it can be sent as JSON: what is wrong is said where it was given."""
-    msgspec.json.encode(value)
-    return dict(value)
+    """A copy of a mapping, as JSON: what is wrong is said where it was given."""
+    return msgspec.json.decode(msgspec.json.encode(value), type=dict[str, Any])
 
 
 # What may stand in an option -------------------------------------------------------------------
@@ -133,6 +133,8 @@ def _schema(value: Any) -> dict[str, Any]:
         schema = {**schema["$defs"][root], **schema}
         if schema["$defs"].keys() == {root}:
             del schema["$defs"]
+    if schema.get("type") != "object":
+        raise ValueError(f"must be of an object, with fields, and {value!r} is not")
     return dict(closed(schema))
 
 
@@ -148,19 +150,16 @@ def closed(schema: Any) -> Any:
     return known
 
 
+_TOOL = {"name", "description", "parameters"}
+
+
 def _tool(value: Any) -> Tool:
     if isinstance(value, Tool):
-        jsonable(value.parameters)
-        return value
-    match value.get("function", value) if hasattr(value, "get") else None:
-        case {"name": str(name), **facts}:
-            rest: dict[str, Any] = {
-                str(n): v for n, v in facts.items() if n not in ("type", "strict")
-            }
-            if rest.keys() <= {"description", "parameters"}:
-                return Tool(name, **jsonable(rest))
-        case _:
-            pass
+        return attrs.evolve(value, parameters=jsonable(value.parameters))
+    if hasattr(value, "get"):
+        given = jsonable(value.get("function", value))
+        if given.pop("type", "function") == "function" and given.keys() <= _TOOL:
+            return Tool(**given)
     raise ValueError(
         "a tool is rxchat.Tool(name, description, parameters), or a mapping of these, "
         f"not {str(value)[:80]}"

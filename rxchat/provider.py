@@ -24,7 +24,7 @@ from rxchat.errors import (
 )
 from rxchat.events import Event, ToolCall
 from rxchat.framing import Decoder
-from rxchat.keys import Auth, KeyGiven, Setting, clean
+from rxchat.keys import SHOWN_IN, Auth, KeyGiven, Setting, clean
 from rxchat.messages import Image, Message, Prompt, messages, paired
 from rxchat.operators.wire import answer, ask
 from rxchat.options import BODY, VALUES, Options, jsonable, merged
@@ -84,8 +84,13 @@ class Format:
     images: bool = False
 
 
-def _address(base_url: str) -> str:
-    if not (is_http(base_url) or base_url.startswith("{")) or re.search("[?#@]", base_url):
+_NAME = re.compile(r"\{(\w+)\}")
+_HOST = re.compile(r"[A-Za-z0-9.-]+(:[0-9]+)?")
+
+
+def _address(base_url: str, *, whole: bool = False) -> str:
+    named = base_url.startswith("{") and not whole
+    if not (is_http(base_url) or named) or re.search(r"[?#@\s]", base_url):
         raise UsageError(
             "base_url must be an http:// or https:// address without a user, a query and a "
             f"fragment, not {without_password(base_url)!r}"
@@ -177,7 +182,7 @@ class Provider:
                 changed = known[name](changed, name, value)
             except UsageError as error:
                 raise error.about(provider=self.name) from None
-            except (TypeError, ValueError, AttributeError, OverflowError) as error:
+            except (TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
                 raise UsageError(f"{name}: {error}", provider=self.name) from None
         return changed
 
@@ -194,18 +199,23 @@ class Provider:
             _check_choice(options)
             extra = options.pop("extra", {})
             ask = Ask(conversation, self.model, options, self._setting)
+            body = merged(self.format.body(ask), extra)
+            address = self._address()
+        except UsageError as error:
+            raise error.about(provider=self.name) from None
+        try:
             return Request.post(
-                self._address(),
-                merged(self.format.body(ask), extra),
-                headers=self.headers.filled(self._filled),
+                address,
+                body,
+                headers=self._headers(),
                 expects=self.format.expects,
                 name=self.name,
                 route=self.route,
             )
-        except UsageError as error:
-            raise error.about(provider=self.name) from None
         except UnicodeEncodeError as error:
             raise InvalidPrompt(str(error), provider=self.name) from None
+        except ValueError as error:  # of a header
+            raise UsageError(str(error), provider=self.name) from None
 
     def _conversation(self, prompt: Prompt) -> tuple[Message, ...]:
         """The prompt, if this format can carry all of it."""
@@ -221,7 +231,7 @@ class Provider:
     def _signature(self) -> Signature | None:
         """How its requests are signed; None if that takes a key and there is none."""
         form, auth = self.format.signature, self.auth
-        if auth is None or (self.key is None and self.headers.secrets()):
+        if auth is None or (self.key is None and any(name in self.headers for name in SHOWN_IN)):
             return form
         try:
             with_key = auth(self.key, self._setting)
@@ -245,23 +255,42 @@ class Provider:
             raise error.about(provider=self.name) from None
 
     def _address(self) -> str:
-        known = "{" not in self.base_url
-        where = self.base_url if known else _address(self._filled(self.base_url))
-        return where + self._filled(self.path)
+        """Where to send: what is filled in can neither leave its place nor choose another host."""
+        base = self.base_url
+        path_begins = base.find("/", base.find("://") + 3) if "://" in base else base.find("/")
 
-    def _filled(self, template: str) -> str:
-        """A template with its settings, and the model, in place."""
-        if "{" not in template:
-            return template
+        def in_base(name: re.Match[str]) -> str:
+            value = self._value(name)
+            if name.start() == 0:  # the whole address, which is checked as one
+                return value.rstrip("/")
+            if 0 <= path_begins < name.start():
+                return quote(value, safe="")
+            if not _HOST.fullmatch(value):
+                raise UsageError(f"{name[1]} must be part of a host's name, not {value!r}")
+            return value
 
-        def value(name: re.Match[str]) -> str:
-            if name[1] == "model":
-                if not self.model:
-                    raise MissingSetting("model is missing: pass model=...")
-                return quote(self.model, safe="")
-            return self._setting(name[1]).rstrip("/") if name[1] in self.settings else name[0]
+        def in_path(name: re.Match[str]) -> str:
+            return quote(self._value(name), safe="")
 
-        return re.sub(r"\{(\w+)\}", value, template)
+        if "{" in base:
+            base = _address(_NAME.sub(in_base, base), whole=True)
+        return base + _NAME.sub(in_path, self.path)
+
+    def _value(self, name: re.Match[str]) -> str:
+        """What a name in braces stands for."""
+        if name[1] == "model":
+            if not self.model:
+                raise MissingSetting("model is missing: pass model=...", provider=self.name)
+            return self.model
+        return self._setting(name[1])
+
+    def _headers(self) -> Headers:
+        """The headers with their settings in place; without those whose setting is empty."""
+        headers = self.headers
+        for name, value in headers.items():
+            if value[:1] == "{" and (setting := value[1:-1]) in self.settings:
+                headers = headers.but(name, self._setting(setting) or None)
+        return headers
 
     def _warn_if_gone(self) -> None:
         if not self.working and self.name not in _warned:
@@ -319,10 +348,10 @@ def _option(provider: Provider, name: str, value: object) -> Provider:
     return attrs.evolve(provider, options=options)
 
 
-def _setting(provider: Provider, name: str, value: str) -> Provider:
-    if not isinstance(value, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+def _setting(provider: Provider, name: str, value: str | None) -> Provider:
+    if not isinstance(value, str | None):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise TypeError(f"must be a text, not {value!r}")
-    return attrs.evolve(provider, options={**provider.options, name: value})
+    return _option(provider, name, value)
 
 
 def _extra(provider: Provider, name: str, value: Mapping[str, Any]) -> Provider:

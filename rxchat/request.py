@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import ssl
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Self
 from urllib.parse import urlsplit
 
@@ -63,19 +63,14 @@ class Headers(Mapping[str, str]):
 
     def secrets(self) -> list[str]:
         """The values that are not shown."""
-        return [value for key, (_, value) in self._fields.items() if value and SECRET.search(key)]
+        return [value for key, (_, value) in self._fields.items() if _is_secret(key, value)]
 
-    def filled(self, fill: Callable[[str], str]) -> Headers:
-        """The same fields with the names in braces filled in; without those that stay empty."""
-        filled = Headers()
-        filled._fields = {**self._fields}
-        for key, (name, template) in self._fields.items():
-            if "{" in template:
-                if value := fill(template):
-                    filled._fields[key] = Headers({name: value})._fields[key]
-                else:
-                    del filled._fields[key]
-        return filled
+    def but(self, name: str, value: str | None) -> Headers:
+        """The same fields with one of them changed, or left out."""
+        changed = self | ({} if value is None else {name: value})
+        if value is None:
+            changed._fields.pop(name.lower(), None)
+        return changed
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Headers):
@@ -88,13 +83,17 @@ class Headers(Mapping[str, str]):
     def __repr__(self) -> str:
         return repr(
             {
-                name: "***" if SECRET.search(key) and value else value
+                name: "***" if _is_secret(key, value) else value
                 for key, (name, value) in self._fields.items()
             }
         )
 
     def _values(self) -> dict[str, str]:
         return {key: value for key, (_, value) in self._fields.items()}
+
+
+def _is_secret(key: str, value: str) -> bool:
+    return bool(value) and (isinstance(value, Secret) or SECRET.search(key) is not None)
 
 
 def as_headers(fields: Mapping[str, str] | None) -> Headers:
@@ -144,7 +143,10 @@ class Secret(str):
 
 def is_http(url: str | None) -> bool:
     """Tell whether an address is a whole one that a request may go to."""
-    parts = urlsplit(url or "")
+    try:
+        parts = urlsplit(url or "")
+    except ValueError:  # of an IPv6 address that is none
+        return False
     return parts.scheme in ("http", "https") and bool(parts.netloc)
 
 
@@ -168,11 +170,11 @@ class Route:
                 'or "env" to take it from HTTP_PROXY, HTTPS_PROXY and NO_PROXY'
             )
         if self.session is not None and not hasattr(self.session, "request"):
-            raise TypeError(f"must be an aiohttp.ClientSession, not {self.session!r}")
+            raise TypeError(f"must be an aiohttp.ClientSession, not {type(self.session).__name__}")
         if not isinstance(self.ssl, ssl.SSLContext | None):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise TypeError(
-                f"must be an ssl.SSLContext, not {self.ssl!r}: certificates are always "
-                "verified; load your own with ssl.create_default_context(cafile=...)"
+                f"must be an ssl.SSLContext, not {type(self.ssl).__name__}: certificates are "
+                "always verified; load your own with ssl.create_default_context(cafile=...)"
             )
 
 

@@ -13,11 +13,19 @@ from hypothesis import strategies as st
 import rxchat
 from formats import WIRES, Wire
 from hearing import cut_at_random, hear
-from rxchat.errors import ChatError, InvalidPrompt, ServiceError, UnknownOption
+from rxchat.errors import (
+    ChatError,
+    InvalidPrompt,
+    NotAnAnswer,
+    QuotaExhausted,
+    ServiceError,
+    UnknownOption,
+)
 from rxchat.events import Event, Finish, Text, ToolCall, Usage
 from rxchat.messages import Image
 from rxchat.options import BODY
 from rxchat.provider import Provider
+from rxchat.request import AWS_EVENT_STREAM, EVENT_STREAM
 from rxchat.testing import Failure, LocalServer, Reply
 from rxchat.testing.exchange import Exchange, Headers
 from rxchat.testing.replies import Piece
@@ -134,6 +142,32 @@ async def test_an_answer_of_the_local_server_is_heard(wire: Wire) -> None:
     assert [event.text for event in events if isinstance(event, Text)] == ["Hel", "lo"]
     assert isinstance(events[-1], Finish)
     assert events[-1].reason == "stop"
+
+
+STREAMED = {
+    name: wire
+    for name, wire in WIRES.items()
+    if wire.provider.format.expects in (EVENT_STREAM, AWS_EVENT_STREAM)
+}
+
+
+@pytest.mark.parametrize("wire", STREAMED.values(), ids=STREAMED)
+async def test_a_whole_answer_in_place_of_a_stream_is_not_paid_for_twice(wire: Wire) -> None:
+    async with LocalServer(Reply.status(200, json={"id": "1", "choices": []})) as server:
+        with pytest.raises(NotAnAnswer, match="JSON in place of a stream") as caught:
+            await moved(wire, server)("Hi")
+    assert not caught.value.retryable
+
+
+@pytest.mark.parametrize("wire", STREAMED.values(), ids=STREAMED)
+@pytest.mark.parametrize("content_type", ["text/event-stream", "text/plain", "application/json"])
+async def test_a_bare_error_in_place_of_a_stream_is_that_error(
+    wire: Wire, content_type: str
+) -> None:
+    no = b'\n{"error": {"message": "no credit", "code": "insufficient_quota"}}'
+    async with LocalServer(Reply(body=no, content_type=content_type)) as server:
+        with pytest.raises(QuotaExhausted, match="no credit"):
+            await moved(wire, server)("Hi")
 
 
 # What was heard can be said again ----------------------------------------------------------------

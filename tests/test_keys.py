@@ -18,6 +18,7 @@ from rxchat import providers
 from rxchat.errors import AllFailed, ChatError, Deadline, MissingKey, UsageError
 from rxchat.provider import Provider
 from rxchat.request import Request
+from rxchat.signing import header_key
 from rxchat.stream import Stream
 from rxchat.testing import Failure, LocalServer, Reply
 from rxchat.testing.voices import ANYTHING
@@ -92,6 +93,13 @@ async def test_a_header_of_ones_own_stands_for_a_key(monkeypatch: pytest.MonkeyP
         mine = providers.openai.but(base_url=server.url, headers={"Authorization": "Basic mine"})
         await mine("Hi")
         assert server.exchanges[0].headers["authorization"] == "Basic mine"
+
+
+@pytest.mark.usefixtures("nothing_set")
+def test_another_header_with_a_secret_in_its_name_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    through = providers.openai.but(headers={"Idempotency-Key": "1", "cf-aig-authorization": "2"})
+    assert through.request("Hi").headers["Authorization"] == f"Bearer {KEY}"
 
 
 @pytest.mark.parametrize(
@@ -223,6 +231,23 @@ def test_no_value_shows_the_key(wire: Wire) -> None:
     for value in (asked, request, request.headers, asked.auth, asked.key, asked("Hi")):
         for text in (repr(value), f"{value}" if not isinstance(value, str) else "", f"{value!r}"):
             assert KEY not in text
+
+
+async def test_a_key_in_a_header_of_any_name_is_hidden() -> None:
+    async with LocalServer(Reply.status(401, f"{KEY} is wrong"), voices=[ANYTHING]) as server:
+        request = providers.openai.but(base_url=server.url, headers={"X": "y"}).request("Hi")
+        with pytest.raises(ChatError) as caught:
+            await rxchat.of(request).pipe(ops.sign(header_key("X-Custom", KEY)), ops.send())
+    assert KEY not in shown(caught.value)
+
+
+@pytest.mark.parametrize("length", range(980, 1005))
+async def test_no_part_of_a_key_is_shown_where_a_message_is_cut(length: int) -> None:
+    long_no = "x" * length + KEY
+    async with LocalServer(Reply.status(401, long_no), voices=[ANYTHING]) as server:
+        with pytest.raises(ChatError) as caught:
+            await providers.openai.but(base_url=server.url, key=KEY)("Hi")
+    assert KEY[:12] not in shown(caught.value)
 
 
 async def test_the_steps_of_a_pipeline_do_not_show_it_either(

@@ -120,6 +120,15 @@ def test_what_is_no_picture_is_refused(source: Any, said: str) -> None:
         image(source)
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [{}, {"url": "https://x/a.png", "data": b"x"}, {"data": b"x"}, {"url": "data:image/png,x"}],
+)
+def test_an_image_is_an_address_or_bytes_of_a_type(fields: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="image"):
+        Image(**fields)
+
+
 def test_a_picture_does_not_fill_the_screen() -> None:
     assert repr(image(PNG + bytes(10**6))) == (
         "Image(url='', data=<1000008 bytes>, media_type='image/png')"
@@ -160,6 +169,14 @@ def test_a_mapping_may_have_parts_and_calls_and_answers() -> None:
         ({"role": "user", "content": None}, "content is text"),
         ({"role": "user", "content": [{"type": "video"}]}, "a part is"),
         ({"role": "user", "content": [{"type": "text"}]}, "a part is"),
+        ({"role": "user", "content": [{"type": "text", "text": "", "cache": 1}]}, "a part is"),
+        (
+            {
+                "role": "user",
+                "content": [{"type": "image_url", "image_url": {"url": "x", "detail": "low"}}],
+            },
+            "a part is",
+        ),
         ({"role": "assistant", "content": "", "tool_calls": [{"id": "1"}]}, "a tool call is"),
         ({"role": "user", "content": "", "tool_call_id": "1"}, "not .'tool_call_id'"),
         ({"role": "nobody", "content": ""}, "unknown role"),
@@ -264,7 +281,18 @@ def test_an_answer_finds_its_call_by_its_id_or_its_name() -> None:
     turn = assistant(ToolCall(0, "x", "f", "{}"), ToolCall(1, "", "g", "{}"))
     by_name = tool("2", ToolCall(1, "", "g"))
     said = paired([turn, by_name, tool("1", "x")])
-    assert [(m.call, m.name) for m in said[1:]] == [("call_1", "g"), ("x", "f")]
+    assert [(m.call, m.name) for m in said[1:]] == [("call_0", "g"), ("x", "f")]
+
+
+def test_ids_that_are_the_same_or_taken_are_told_apart() -> None:
+    same = assistant(ToolCall(0, "0", "f", "{}"), ToolCall(1, "0", "g", "{}"))
+    said = paired([same, tool("1", "0"), tool("2", ToolCall(1, "0", "g"))])
+    assert [call.id for call in said[0].tool_calls] == ["0", "call_0"]
+    assert [(m.call, m.name) for m in said[1:]] == [("0", "f"), ("call_0", "g")]
+
+    taken = assistant(ToolCall(0, "", "f", "{}"), ToolCall(1, "call_0", "g", "{}"))
+    said = paired([taken, tool("1"), tool("2", "call_0")])
+    assert [(m.call, m.name) for m in said[1:]] == [("call_1", "f"), ("call_0", "g")]
 
 
 @pytest.mark.parametrize(

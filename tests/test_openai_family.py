@@ -137,6 +137,33 @@ def test_an_endpoint_must_be_an_address() -> None:
 
 
 @pytest.mark.parametrize(
+    ("provider", "setting", "value"),
+    [
+        (providers.bedrock, "region", "evil.example/x"),
+        (providers.bedrock, "region", "a b"),
+        (providers.vertex.but(project="p"), "endpoint", "evil.example/x"),
+    ],
+)
+def test_a_setting_chooses_no_other_host(provider: Provider, setting: str, value: str) -> None:
+    with pytest.raises(UsageError, match=f"{setting} must be part of a host's name"):
+        provider.request("Hi", **{setting: value})  # type: ignore[arg-type]
+
+
+def test_what_is_filled_into_a_path_stays_in_its_place() -> None:
+    asked = providers.vertex.request("Hi", project="p/../x?y", model="a/b")
+    assert "/projects/p%2F..%2Fx%3Fy/" in asked.url
+    assert "/models/a%2Fb:" in asked.url
+
+
+@pytest.mark.parametrize("address", ["http://[::1", "{foo}/v1", "http://a b"])
+def test_an_address_that_is_none_is_a_usage_error_and_can_be_shown(address: str) -> None:
+    there = providers.azure.but(endpoint=address)
+    assert "azure" in repr(there)
+    with pytest.raises(UsageError, match="http"):
+        there.request("Hi")
+
+
+@pytest.mark.parametrize(
     ("name", "options", "said"),
     [
         ("openai", {"max_tokens": 5}, {"max_completion_tokens": 5}),

@@ -39,6 +39,11 @@ OBJECT = {"type": "object", "properties": {}}
         ("schema", {"x": object()}, "schema"),
         ("tools", [3], "a tool is rxchat.Tool"),
         ("tools", [{"name": "f", "colour": "red"}], "a tool is rxchat.Tool"),
+        ("tools", [{"name": "f", "strict": True}], "a tool is rxchat.Tool"),
+        ("tools", [{"description": "f"}], "name"),
+        ("tools", [{"name": "f", "description": 5}], "a name and a description"),
+        ("tools", [{"name": "f", "parameters": None}], "a JSON schema"),
+        ("schema", list[int], "of an object"),
         ("tools", [Tool("f"), Tool("f")], "two tools have the same name"),
         ("tools", [Tool("f", parameters={"x": {1, 2, object()}})], "tools"),
         ("tool_choice", "", "a text"),
@@ -66,6 +71,43 @@ def test_every_option_of_a_body_has_a_type_and_a_check() -> None:
     assert set(BODY) == set(VALUES) <= set(Options.__annotations__)
 
 
+def test_what_a_caller_changes_later_changes_no_provider() -> None:
+    extra: dict[str, Any] = {"a": {"b": [1]}}
+    schema: dict[str, Any] = {"type": "object", "properties": {}}
+    asked = openai.but(extra=extra, schema=schema, tools=[Tool("f", "", schema)])
+    before = asked.request("Hi").body
+    extra["a"]["b"].append(2)
+    schema["properties"]["x"] = {}
+    assert asked.request("Hi").body == before
+
+
+def test_an_endless_value_is_refused() -> None:
+    endless: dict[str, Any] = {}
+    endless["again"] = endless
+    with pytest.raises(UsageError, match="extra"):
+        openai.but(extra=endless)
+
+
+def test_a_setting_can_be_taken_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_ORG_ID", "org-env")
+    mine = openai.but(organization="org-mine")
+    assert mine.request("Hi").headers["OpenAI-Organization"] == "org-mine"
+    assert mine.but(organization=None).request("Hi").headers["OpenAI-Organization"] == "org-env"
+    assert "OpenAI-Organization" not in mine.request("Hi", organization="").headers
+
+
+def test_only_headers_of_the_providers_own_are_filled_in() -> None:
+    headers = {"X-Note": '{"model": {model}}', "X-Model": "{model}"}
+    asked = openai.but(headers=headers).request("Hi")
+    assert (asked.headers["X-Note"], asked.headers["X-Model"]) == tuple(headers.values())
+
+
+@pytest.mark.parametrize("value", ["a\nb", "a\x00b"])
+def test_a_setting_that_no_header_can_have_is_refused(value: str) -> None:
+    with pytest.raises(UsageError, match="line break"):
+        openai.request("Hi", organization=value)
+
+
 def test_none_takes_an_option_back() -> None:
     hot = openai.but(temperature=1.5)
     assert hot.request("Hi").json["temperature"] == 1.5
@@ -88,7 +130,6 @@ def test_zero_thinking_is_no_thinking() -> None:
                 "name": "now",
                 "description": "The time.",
                 "parameters": OBJECT,
-                "strict": True,
             },
         },
     ],

@@ -279,7 +279,7 @@ REFUSED = [
     (acytoo, {"base_url": "u:secret@x:80"}, UsageError, r"not '\*\*\*@x:80'"),
     (acytoo, {"base_url": "http://x/?key=secret"}, UsageError, r"not 'http://x/\?\*\*\*'"),
     (acytoo, {"base_url": "http://x/#secret"}, UsageError, "without .* a fragment"),
-    (acytoo, {"base_url": "http://u:secret@[x"}, UsageError, "base_url: Invalid IPv6 URL"),
+    (acytoo, {"base_url": "http://u:secret@[x"}, UsageError, "base_url must be an http"),
     (acytoo, {"model": None}, UsageError, "model: must be a name, not None"),
     (flowgpt, {"model": 5}, UsageError, "model: must be a name, not 5"),
     (acytoo, {"temperature": "hot"}, UsageError, "temperature: must be a finite number"),

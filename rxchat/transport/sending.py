@@ -152,12 +152,15 @@ async def _opening(request: Request, response: aiohttp.ClientResponse, read: Rea
         if _visible(body)[:1] == b"<":
             raise _web_page(await _bounded(read, body))
         return body
-    if kind.endswith("json") and request.expects in (PLAIN_TEXT, *EVENT_STREAMS):
+    streams = request.expects in EVENT_STREAMS
+    if streams or (kind.endswith("json") and request.expects == PLAIN_TEXT):
         body = await _until_visible(read)
-        if _visible(body)[:1] in (b"{", b"["):
+        if _visible(body)[:1] in (b"{", b"["):  # as no event begins
             body = await _bounded(read, body)
-            if said_no(body) or (request.expects in EVENT_STREAMS and body):
+            if said_no(body):
                 raise refusal(body, status=response.status, headers=response.headers)
+            if streams:
+                raise NotAnAnswer(f"JSON in place of a stream: {excerpt(body)!r}")
         return body
     return await read()
 
