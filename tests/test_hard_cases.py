@@ -433,6 +433,6 @@ def test_a_key_is_not_shown_under_whatever_name_it_is_sent() -> None:
 async def test_brotli_is_not_advertised_in_any_spelling(
     codings: str, server: LocalServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rxchat.transport.sending._brotli", lambda: False)
+    monkeypatch.setattr("rxchat.transport.asking._brotli", lambda: False)
     await acytoo.but(base_url=server.url, headers={"Accept-Encoding": codings})("?")
     assert server.exchanges[0].headers["accept-encoding"] == "gzip"

@@ -698,7 +698,7 @@ async def test_only_codings_that_can_be_decoded_are_advertised(
     server: LocalServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for decodable in (False, True):
-        monkeypatch.setattr("rxchat.transport.sending._brotli", lambda known=decodable: known)
+        monkeypatch.setattr("rxchat.transport.asking._brotli", lambda known=decodable: known)
         await flowgpt.but(base_url=server.url)("Hi")
         assert ("br" in server.exchanges[-1].headers["accept-encoding"]) is decodable
 
@@ -718,7 +718,7 @@ async def test_brotli_is_left_out_wherever_it_stands(
 ) -> None:
     provider = acytoo.but(base_url=server.url, headers={name: asked})
     for decodable, expected in ((False, sent), (True, asked)):
-        monkeypatch.setattr("rxchat.transport.sending._brotli", lambda known=decodable: known)
+        monkeypatch.setattr("rxchat.transport.asking._brotli", lambda known=decodable: known)
         await provider("Hi")
         assert server.exchanges[-1].headers["accept-encoding"] == expected
 

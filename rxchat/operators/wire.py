@@ -34,7 +34,7 @@ from rxchat.events import Event, Finish, Text, is_content
 from rxchat.framing import Decoder, FramingError
 from rxchat.request import Request
 from rxchat.signing import Signature
-from rxchat.stream import Call, Op, Scope, Stream, lift
+from rxchat.stream import Call, Hop, Op, Scope, Stream, lift
 from rxchat.transport import exchange
 
 __all__ = ["answer", "ask", "decode", "events", "send", "sign", "text"]
@@ -137,17 +137,19 @@ def text() -> Op[Event, str]:
         def subscribe(
             observer: abc.ObserverBase[str], scheduler: abc.SchedulerBase | None = None
         ) -> DisposableBase:
-            emit = observer.on_next
-
-            def on_next(event: Event) -> None:
-                if type(event) is Text:
-                    emit(event.text)
-
-            return lift(source, on_next, observer.on_error, observer.on_completed, scheduler)
+            return lift(source, _Texts(observer), scheduler)
 
         return Observable(subscribe)
 
     return op
+
+
+class _Texts(Hop[Event]):
+    __slots__ = ()
+
+    def on_next(self, item: Event) -> None:
+        if type(item) is Text:
+            self.observer.on_next(item.text)
 
 
 # How a step is run ------------------------------------------------------------------------------
@@ -264,6 +266,56 @@ class _Fused(Generic[F]):
         return None if self.finished else garbled  # what follows the end is not the answer
 
 
+class _Step(Hop[Any]):
+    """A stage at work: whatever an input brings is emitted, then what went wrong, or the end."""
+
+    __slots__ = ("_call", "_emit", "_own", "_stage")
+
+    def __init__(
+        self, observer: abc.ObserverBase[Any], stage: _Stage[Any, Any], call: Call, own: bool
+    ) -> None:
+        self.observer = observer
+        self._emit = observer.on_next
+        self._stage = stage
+        self._call = call
+        self._own = own
+
+    def on_next(self, item: Any) -> None:
+        batch: list[Any] = []
+        stage = self._stage
+        failure = stage.feed(item, batch)
+        self._deliver(batch, failure, stage.finished)
+
+    def on_completed(self) -> None:
+        batch: list[Any] = []
+        failure = self._stage.close(batch)
+        self._deliver(batch, failure, ended=True)
+
+    def on_error(self, error: Exception) -> None:
+        # An error from upstream has the facts of its request, if this call is not its own.
+        if self._own:
+            self._fail(error)
+        else:
+            self.observer.on_error(error)
+
+    def _deliver(self, batch: list[Any], failure: Exception | None, ended: bool) -> None:
+        emit = self._emit
+        try:
+            for item in batch:
+                emit(item)
+        except Exception as bug:  # of an operator downstream, which must not hang
+            failure = CallbackFailed.by(bug)
+        if failure is not None:
+            self._fail(failure)
+        elif ended:
+            self.observer.on_completed()
+
+    def _fail(self, error: Exception) -> None:
+        if isinstance(error, ChatError):
+            self._call.explain(error)
+        self.observer.on_error(error)
+
+
 def _stage(make: Callable[[Call], Any], own_call: Callable[[], Call] | None = None) -> Op[Any, Any]:
     """An operator of a stage, which may be a call of its own: then no other's facts are on it."""
 
@@ -272,40 +324,10 @@ def _stage(make: Callable[[Call], Any], own_call: Callable[[], Call] | None = No
             observer: abc.ObserverBase[Any], scheduler: abc.SchedulerBase | None = None
         ) -> DisposableBase:
             scope = Scope.of(scheduler)
+            own = own_call is not None
             if own_call is not None:
                 scope = scope.for_call(own_call())
-            stage: _Stage[Any, Any] = make(scope.call)
-            emit = observer.on_next
-
-            def deliver(batch: list[Any], failure: Exception | None, ended: bool) -> None:
-                try:
-                    for item in batch:
-                        emit(item)
-                except Exception as bug:  # of an operator downstream, which must not hang
-                    failure = CallbackFailed.by(bug)
-                if failure is not None:
-                    fail(failure)
-                elif ended:
-                    observer.on_completed()
-
-            def on_next(item: Any) -> None:
-                batch: list[Any] = []
-                failure = stage.feed(item, batch)
-                deliver(batch, failure, stage.finished)
-
-            def fail(error: Exception) -> None:
-                if isinstance(error, ChatError):
-                    scope.call.explain(error)
-                observer.on_error(error)
-
-            def on_completed() -> None:
-                batch: list[Any] = []
-                failure = stage.close(batch)
-                deliver(batch, failure, ended=True)
-
-            # An error from upstream has the facts of its request, if this call is not its own.
-            on_error = observer.on_error if own_call is None else fail
-            return lift(source, on_next, on_error, on_completed, scope)
+            return lift(source, _Step(observer, make(scope.call), scope.call, own), scope)
 
         return Observable(subscribe)
 

@@ -14,7 +14,7 @@ slow. Operators take no part in that, so none of them can deadlock.
 """
 
 from rxchat.stream.cursor import Cursor
-from rxchat.stream.observable import Op, Stream, Subscription, lift, source, wrap
+from rxchat.stream.observable import Hop, Op, Stream, Subscription, lift, source, wrap
 from rxchat.stream.pump import Pump
 from rxchat.stream.scope import Call, Gate, Scope
 
@@ -22,6 +22,7 @@ __all__ = [
     "Call",
     "Cursor",
     "Gate",
+    "Hop",
     "Op",
     "Pump",
     "Scope",

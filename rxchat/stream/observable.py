@@ -17,7 +17,7 @@ from rxchat.stream.cursor import Cursor
 from rxchat.stream.pump import Pump
 from rxchat.stream.scope import Scope
 
-__all__ = ["Op", "Stream", "Subscription", "lift", "source", "wrap"]
+__all__ = ["Hop", "Op", "Stream", "Subscription", "lift", "source", "wrap"]
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -323,36 +323,33 @@ class _Guard(DisposableBase, Generic[T]):
 abc.ObserverBase.register(_Guard)
 
 
-class _Hop(Generic[T]):
-    __slots__ = ("on_completed", "on_error", "on_next")
+class Hop(Generic[T]):
+    """What an operator listens with that passes ends on; `lift` subscribes it."""
 
-    def __init__(
-        self,
-        on_next: Callable[[T], None],
-        on_error: Callable[[Exception], None],
-        on_completed: Callable[[], None],
-    ) -> None:
-        self.on_next = on_next
-        self.on_error = on_error
-        self.on_completed = on_completed
+    __slots__ = ("observer",)
+
+    def __init__(self, observer: abc.ObserverBase[Any]) -> None:
+        self.observer = observer
+
+    def on_next(self, item: T) -> None:
+        self.observer.on_next(item)
+
+    def on_error(self, error: Exception) -> None:
+        self.observer.on_error(error)
+
+    def on_completed(self) -> None:
+        self.observer.on_completed()
 
 
-abc.ObserverBase.register(_Hop)  # reactivex asks for its own class here and there
+abc.ObserverBase.register(Hop)  # reactivex asks for its own class here and there
 
 
-def lift(
-    source: Observable[T],
-    on_next: Callable[[T], None],
-    on_error: Callable[[Exception], None],
-    on_completed: Callable[[], None],
-    scheduler: abc.SchedulerBase | None,
-) -> DisposableBase:
+def lift(source: Observable[T], hop: Hop[T], scheduler: abc.SchedulerBase | None) -> DisposableBase:
     """Subscribe for an operator that passes ends on: the guard downstream is guard enough.
 
     `subscribe` puts an observer in between that stops after an end, which is one call more per
     item, and an object more per stream; the one that the operator itself has does the same.
     """
-    hop = _Hop(on_next, on_error, on_completed)
     return source._subscribe_core(cast("abc.ObserverBase[T]", hop), scheduler)  # pyright: ignore
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import weakref
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Callable
 from typing import TYPE_CHECKING
 
 import attrs
@@ -17,7 +16,7 @@ from rxchat.stream import Call
 if TYPE_CHECKING:
     import aiohttp
 
-__all__ = ["Connections", "connections", "session_for"]
+__all__ = ["Connections", "connections", "enter"]
 
 STREAMS = 1024  # at once, per event loop; the next one waits and says so
 IDLE = 30.0  # seconds without a stream, after which the shared session closes
@@ -104,18 +103,20 @@ class _Pool:
 _pools: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Pool] = weakref.WeakKeyDictionary()
 
 
-@asynccontextmanager
-async def session_for(route: Route, call: Call) -> AsyncGenerator[aiohttp.ClientSession]:
-    """The session that a route names, or the shared one as soon as it has a free place."""
+async def enter(route: Route, call: Call) -> tuple[aiohttp.ClientSession, Callable[[], None]]:
+    """The session that a route names, or the shared one as soon as it has a free place.
+
+    With it comes what to call when done. (A context manager would be more to hold per stream.)
+    """
     if route.session is not None:
-        yield route.session
-        return
+        return route.session, _nothing
     pool = _pools.get(asyncio.get_running_loop()) or await _Pool.current()
     await pool.enter(call)
-    try:
-        yield pool.session
-    finally:
-        pool.leave()
+    return pool.session, pool.leave
+
+
+def _nothing() -> None:
+    pass
 
 
 def connections() -> Connections:

@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import logging
-import re
 from codecs import BOM_UTF8
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from functools import cache
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, TypeAlias
-from urllib.parse import urlsplit
 
 from rxchat.errors import (
     Blocked,
@@ -26,18 +21,17 @@ from rxchat.request import (
     AWS_EVENT_STREAM,
     EVENT_STREAM,
     PLAIN_TEXT,
-    Headers,
     Request,
     without_password,
 )
 from rxchat.stream import Call, Pump, Stream, source
+from rxchat.transport.asking import READ, respond
 from rxchat.transport.failures import failure_of, host_of
 from rxchat.transport.listening import Listener
-from rxchat.transport.pool import session_for
+from rxchat.transport.pool import enter
 
 if TYPE_CHECKING:
     import aiohttp
-    import yarl
 
 __all__ = ["exchange"]
 
@@ -47,8 +41,6 @@ EVENT_STREAMS = (EVENT_STREAM, AWS_EVENT_STREAM)
 LINGER = 0.2  # seconds that a complete answer's body has to end, to keep its connection
 ERROR_BODY = 64 * 1024  # bytes of an error's body that are read
 ERROR_TIME = 10.0  # seconds that they may take
-HEADER_LINE = 16 * 1024  # bytes that one header of a reply may have
-READ = 64 * 1024  # bytes that aiohttp reads ahead, and that a complete answer's rest may have
 
 _log = logging.getLogger("rxchat")
 
@@ -76,20 +68,26 @@ async def _exchange(request: Request, pump: Pump[bytes]) -> ChatError | None:
     call = pump.scope.call
     call.sent, call.name, call.secrets = True, call.name or request.name, request.secrets
     try:
-        async with (
-            session_for(request.route, call) as session,
-            _reply(request, session) as (response, listener),
-        ):
+        session, leave = await enter(request.route, call)
+        try:
+            response = await respond(request, session)
+            listener = Listener(response, request.route.timeout.silence)
+            try:
 
-            def hang_up() -> bool:
-                winds_up = call.over and listener.delivering
-                if not winds_up:
-                    response.close()
-                return winds_up
+                def hang_up() -> bool:
+                    winds_up = call.over and listener.delivering
+                    if not winds_up:
+                        response.close()
+                    return winds_up
 
-            pump.closing(hang_up)
-            call.status, call.request_id = response.status, request_id(response.headers)
-            await _answer(request, response, listener, pump)
+                pump.closing(hang_up)
+                call.status, call.request_id = response.status, request_id(response.headers)
+                await _answer(request, response, listener, pump)
+            finally:
+                listener.close()
+                response.close()  # of a body that was read to its end, nothing is left to close
+        finally:
+            leave()
     except ChatError as failure:
         return failure
     except (aiohttp.ClientError, OSError, RuntimeError, ValueError) as error:
@@ -122,7 +120,7 @@ async def _answer(
 
 async def _wind_up(read: Read) -> None:
     """Keep the connection if the rest of the body comes promptly, close it otherwise."""
-    left = READ
+    left = READ  # bytes that the rest may have
     try:
         async with asyncio.timeout(LINGER):
             while left > 0 and (rest := await read()):
@@ -192,110 +190,3 @@ async def _bounded(read: Read, body: bytes = b"") -> bytes:
     except (TimeoutError, TransportError, aiohttp.ClientError):
         _log.debug("the body of an error could not be read to its end")
     return body
-
-
-@asynccontextmanager
-async def _reply(
-    request: Request, session: aiohttp.ClientSession
-) -> AsyncGenerator[tuple[aiohttp.ClientResponse, Listener]]:
-    silence = request.route.timeout.silence
-    if len(request.body) <= READ or silence is None:
-        response = await _sent(request, session, request.body)
-    else:  # aiohttp's own timeout begins when all of it is sent
-        async with asyncio.timeout(None) as stalling:
-            response = await _sent(request, session, _pieces(request.body, stalling, silence))
-    listener = Listener(response, silence)
-    try:
-        yield response, listener
-    finally:
-        listener.close()
-        response.close()  # of a body that was read to its end, nothing is left to close
-
-
-async def _sent(
-    request: Request, session: aiohttp.ClientSession, body: bytes | AsyncGenerator[bytes]
-) -> aiohttp.ClientResponse:
-    import aiohttp
-
-    route = request.route
-    return await session.request(
-        request.method,
-        _address(request.url),
-        data=body,
-        headers=_decodable(request.headers) | {"Content-Length": str(len(request.body))},
-        allow_redirects=False,
-        raise_for_status=False,
-        proxy=_proxy(request),
-        ssl=route.ssl or True,
-        timeout=aiohttp.ClientTimeout(
-            total=None,
-            connect=route.timeout.connect,  # a proxy's part of it, too
-            sock_connect=route.timeout.connect,
-            sock_read=route.timeout.silence,
-        ),
-        read_bufsize=READ,
-        max_line_size=HEADER_LINE,
-        max_field_size=HEADER_LINE,
-    )
-
-
-# https://www.rfc-editor.org/rfc/rfc3986#section-3.3
-_PATH = re.compile(r"(?:[\w.~!$&'()*+,;=:@/-]|%[0-9A-Fa-f]{2})+", re.ASCII)
-
-
-def _address(url: str) -> str | yarl.URL:
-    """The address, with the escapes of its path as they are written: a signature may be of them.
-
-    Left alone, yarl takes back those that are not needed, as %3A. Nothing else needs such care.
-    """
-    path = urlsplit(url).path if "%" in url else ""
-    if "%" not in path or not _PATH.fullmatch(path):
-        return url
-    from yarl import URL
-
-    usual = URL(url)
-    return URL.build(
-        scheme=usual.scheme,
-        authority=usual.raw_authority,
-        path=path,
-        query_string=usual.raw_query_string,
-        encoded=True,
-    )
-
-
-async def _pieces(body: bytes, stalling: asyncio.Timeout, silence: float) -> AsyncGenerator[bytes]:
-    """A large body in pieces, none of which may take too long."""
-    loop = asyncio.get_running_loop()
-    for start in range(0, len(body), READ):
-        stalling.reschedule(loop.time() + silence)
-        yield body[start : start + READ]
-    stalling.reschedule(None)
-
-
-def _decodable(headers: Headers) -> dict[str, str]:
-    """Advertise only the codings that can be decoded here."""
-    if "Accept-Encoding" not in headers or _brotli():
-        return headers.plain()
-    return {
-        name: _without_brotli(value) if name.lower() == "accept-encoding" else value
-        for name, value in headers.items()
-    }
-
-
-def _without_brotli(codings: str) -> str:
-    kept = (coding.strip() for coding in codings.split(","))
-    return ", ".join(coding for coding in kept if coding.partition(";")[0].strip().lower() != "br")
-
-
-@cache
-def _brotli() -> bool:
-    return any(importlib.util.find_spec(name) for name in ("brotli", "brotlicffi"))
-
-
-def _proxy(request: Request) -> str | None:
-    if request.route.proxy != "env":
-        return request.route.proxy
-    from urllib.request import getproxies, proxy_bypass
-
-    target = urlsplit(request.url)
-    return None if proxy_bypass(target.netloc) else getproxies().get(target.scheme)
