@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from os import environ
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 import attrs
 
-from rxchat.errors import MissingSetting, UsageError
+from rxchat.errors import CallbackFailed, MissingSetting, UsageError
 from rxchat.request import Request, Secret
 from rxchat.signing import Signature, bearer
 
-__all__ = ["SHOWN_IN", "Auth", "Key", "KeyGiven", "Setting", "clean", "from_environment"]
+__all__ = ["SHOWN_IN", "Auth", "Key", "KeyGiven", "Setting", "asked", "clean", "from_environment"]
 
-KeyGiven: TypeAlias = str | Callable[[], str] | Mapping[str, str]
-"""A key; a function that is asked for one at every attempt; or several that belong together."""
+T = TypeVar("T")
+
+KeyParts: TypeAlias = str | Mapping[str, str]
+KeyGiven: TypeAlias = KeyParts | Callable[[], KeyParts]
+"""A key; several that belong together; or a function that is asked for either at every attempt."""
 
 
 class Auth(Protocol):
@@ -41,14 +44,24 @@ SHOWN_IN = ("authorization", "x-api-key", "api-key", "x-goog-api-key")
 
 def clean(key: object) -> Secret:
     """A key as it can stand in a header; what is wrong with it is said without showing it."""
+    if isinstance(key, Coroutine):
+        key.close()
+        raise UsageError("key comes of an async function: let it be a plain one")
     if not isinstance(key, str):
-        raise UsageError(
-            f"key must be text, or a function that gives one, not {type(key).__name__}"
-        )
+        kind = type(key).__name__
+        raise UsageError(f"key must be text, or a function that gives one, not {kind}")
     key = Secret(key.strip())
     if not key or not re.fullmatch("[!-~]+", key):
         raise UsageError("key is empty, or has spaces, line breaks or non-ASCII characters in it")
     return key
+
+
+def asked(key: Callable[[], T]) -> T:
+    """What a function of the user's gives; its failure is its own, and none of the service's."""
+    try:
+        return key()
+    except Exception as bug:
+        raise CallbackFailed.by(bug) from bug
 
 
 def from_environment(*variables: str) -> Secret | None:
@@ -76,7 +89,7 @@ class Key:
             return self.signature(clean(key))
 
         def signed_with_the_key_of_the_moment(request: Request) -> Request:
-            return self.signature(clean(key()))(request)
+            return self.signature(clean(asked(key)))(request)
 
         return signed_with_the_key_of_the_moment
 

@@ -337,9 +337,11 @@ def _message(item: object) -> Message:
             "a prompt is a string, a message, a {'role', 'content'} mapping, or a sequence of "
             f"those; not {type(item).__name__}"
         )
-    fields = dict(cast("Mapping[str, Any]", item))
+    # What a client's own objects give when they are dumped has many a field of null.
+    given = cast("Mapping[str, Any]", item)
+    fields = {name: given[name] for name in given if given[name] is not None or name == "content"}
     calls = fields.pop("tool_calls", None) or ()
-    if calls and fields.get("content") is None:
+    if fields.get("role") == "assistant" and fields.get("content") is None:
         fields["content"] = ""
     if missing := {"role", "content"} - set(fields):
         raise ValueError(f"a message needs 'role' and 'content'; {sorted(missing)} is missing")

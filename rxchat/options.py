@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from ssl import SSLContext
+from types import UnionType
 from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict, cast
 
 import attrs
@@ -24,9 +25,9 @@ ToolGiven: TypeAlias = Tool | Mapping[str, Any]
 
 
 class Options(TypedDict, total=False):
-    """What a call may say about its request.
+    """What a call may say about its request; an option that a service cannot carry is an error.
 
-    An option that a service cannot carry is an error; None leaves an option out.
+    None takes back what was said before about the answer, the key or a setting.
     """
 
     # Who and where
@@ -48,7 +49,7 @@ class Options(TypedDict, total=False):
     n: int | None
     reasoning: str | int | None
     """An effort ("none", "low", "medium", "high", ...) or a budget in tokens; 0 is none."""
-    schema: Mapping[str, Any] | type | None
+    schema: Mapping[str, Any] | type | UnionType | None
     """The JSON schema that the answer must fit, or a type that msgspec can make one of."""
     tools: Sequence[ToolGiven] | None
     tool_choice: str | None
@@ -116,17 +117,22 @@ def _texts(value: Any) -> list[str]:
 
 
 def _effort(value: Any) -> str | int:
-    if isinstance(value, str) and value:
-        return value
-    if _whole_number(value) < 0:
-        raise ValueError(f"must be an effort or a number of tokens, not {value!r}")
+    is_budget = isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    if not is_budget and not (isinstance(value, str) and value):
+        raise ValueError(f"must be an effort ('low', ...) or a number of tokens, not {value!r}")
     return value or "none"
 
 
 def _schema(value: Any) -> dict[str, Any]:
     if isinstance(value, Mapping):
         return jsonable(cast("Mapping[str, Any]", value))
-    schema = msgspec.json.schema(value)
+    try:
+        schema = msgspec.json.schema(value)
+    except TypeError:
+        raise TypeError(
+            "must be a JSON schema, or a type that msgspec knows (a struct, a dataclass, an attrs "
+            f"class, a TypedDict), not {value!r}; of a pydantic model, pass model_json_schema()"
+        ) from None
     # The services want the object itself at the root, where msgspec has a reference to it.
     root = schema.pop("$ref", "").rpartition("/")[2]
     if root:
@@ -167,7 +173,9 @@ def _tool(value: Any) -> Tool:
 
 
 def _tools(value: Any) -> tuple[Tool, ...]:
-    tools = tuple(map(_tool, value))
+    if not isinstance(value, list | tuple):
+        raise TypeError(f"must be a list of tools, not {type(value).__name__}")
+    tools = tuple(map(_tool, cast("Sequence[Any]", value)))
     if len({tool.name for tool in tools}) < len(tools):
         raise ValueError("two tools have the same name")
     return tools

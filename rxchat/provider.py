@@ -172,8 +172,8 @@ class Provider:
         }
         if unknown := sorted(set(given) - set(known)):
             raise UnknownOption(
-                f"{self.name} has no option {', '.join(map(repr, unknown))}; "
-                f"it has {', '.join(sorted(known))}",
+                f"there is no option {', '.join(map(repr, unknown))}; "
+                f"there are {', '.join(sorted(known))}",
                 provider=self.name,
             )
         changed = self
@@ -374,9 +374,11 @@ def _check_choice(options: Mapping[str, Any]) -> None:
     choice, tools = options.get("tool_choice"), options.get("tools") or ()
     if choice is None:
         return
-    names = {"auto", "none", "required", *(tool.name for tool in tools)}
-    if choice not in names or not tools:
-        raise UsageError(f"tool_choice {choice!r} is none of the tools: {sorted(names)}")
+    if not tools:
+        raise UsageError("tool_choice needs tools: pass tools=[...], too")
+    names = ["auto", "none", "required", *(tool.name for tool in tools)]
+    if choice not in names:
+        raise UsageError(f"tool_choice is one of {', '.join(map(repr, names))}, not {choice!r}")
 
 
 _CHANGES: dict[str, Callable[[Provider, str, Any], Provider]] = {

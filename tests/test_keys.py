@@ -15,7 +15,14 @@ import rxchat
 from formats import WIRES, Wire
 from rxchat import operators as ops
 from rxchat import providers
-from rxchat.errors import AllFailed, ChatError, Deadline, MissingKey, UsageError
+from rxchat.errors import (
+    AllFailed,
+    CallbackFailed,
+    ChatError,
+    Deadline,
+    MissingKey,
+    UsageError,
+)
 from rxchat.provider import Provider
 from rxchat.request import Request
 from rxchat.signing import header_key
@@ -87,6 +94,37 @@ async def test_a_function_is_asked_for_a_key_at_every_attempt() -> None:
 
 
 @pytest.mark.usefixtures("nothing_set")
+async def test_a_function_that_fails_is_no_failure_of_the_service() -> None:
+    asked: list[int] = []
+
+    def token() -> str:
+        asked.append(1)
+        raise OSError("the token's file is missing")
+
+    stream = providers.openai.but(base_url="http://127.0.0.1:9", key=token)("Hi")
+    with pytest.raises(CallbackFailed, match="the token's file is missing"):
+        await stream.pipe(ops.retry(3))
+    assert asked == [1]
+
+
+async def test_an_async_function_is_refused() -> None:
+    async def token() -> str:
+        return KEY
+
+    stream = providers.openai.but(base_url="http://127.0.0.1:9", key=token)("Hi")  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="let it be a plain one"):
+        await stream
+
+
+@pytest.mark.usefixtures("nothing_set")
+def test_an_empty_variable_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PERPLEXITY_API_KEY", "")
+    with pytest.raises(MissingKey):
+        providers.perplexity("Hi")
+    monkeypatch.setenv("PPLX_API_KEY", KEY)
+    assert providers.perplexity.request("Hi").headers["Authorization"] == f"Bearer {KEY}"
+
+
 async def test_a_header_of_ones_own_stands_for_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     async with LocalServer(Reply("Hello")) as server:
@@ -126,7 +164,7 @@ def test_spaces_around_a_key_are_no_part_of_it() -> None:
 
 
 def test_a_service_without_keys_takes_none() -> None:
-    with pytest.raises(UsageError, match="has no option 'key'"):
+    with pytest.raises(UsageError, match="there is no option 'key'"):
         providers.flowgpt.but(key=KEY)
 
 
@@ -248,6 +286,12 @@ async def test_no_part_of_a_key_is_shown_where_a_message_is_cut(length: int) -> 
         with pytest.raises(ChatError) as caught:
             await providers.openai.but(base_url=server.url, key=KEY)("Hi")
     assert KEY[:12] not in shown(caught.value)
+
+
+async def test_a_very_short_key_leaves_messages_readable() -> None:
+    async with LocalServer(Reply.status(401, "a bad key")) as server:
+        with pytest.raises(ChatError, match="a bad key"):
+            await providers.openai.but(base_url=server.url, key="a")("Hi")
 
 
 async def test_the_steps_of_a_pipeline_do_not_show_it_either(

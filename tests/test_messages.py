@@ -30,6 +30,8 @@ from rxchat.messages import format_prompt, messages, paired
 PNG = b"\x89PNG\r\n\x1a\n"
 SEAL = Opaque("anthropic", {"signature": "abc"})
 
+CALLED = assistant(ToolCall(0, "y", "g", "{}"))
+
 # A message is text, or parts -------------------------------------------------------------------
 
 
@@ -40,6 +42,10 @@ def test_text_alone_is_text_however_it_is_said() -> None:
     assert said.parts == (Text("Hi"),)
     assert user() == user("")
     assert user("").parts == ()
+
+
+def test_a_signed_text_alone_keeps_its_signature() -> None:
+    assert assistant(Text("Hi", opaque=SEAL)).parts == (Text("Hi", opaque=SEAL),)
 
 
 def test_a_message_of_parts_knows_its_text_and_its_calls() -> None:
@@ -90,6 +96,7 @@ def test_what_a_tool_gives_is_text_or_else_json(result: object) -> None:
         (b"\xff\xd8\xff\xe0", "image/jpeg"),
         (b"GIF89a", "image/gif"),
         (b"RIFF\x00\x00\x00\x00WEBPVP8 ", "image/webp"),
+        (b"RIFF\n\n\n\nWEBPVP8 ", "image/webp"),
     ],
 )
 def test_bytes_tell_what_picture_they_are(data: bytes, media_type: str, tmp_path: Path) -> None:
@@ -136,6 +143,11 @@ def test_a_picture_does_not_fill_the_screen() -> None:
 
 
 # A prompt as OpenAI's clients have it ------------------------------------------------------------
+
+
+def test_fields_of_null_say_nothing() -> None:
+    dumped = {"role": "assistant", "content": None, "refusal": None, "tool_calls": None}
+    assert messages(dumped) == (assistant(),)
 
 
 def test_a_mapping_may_have_parts_and_calls_and_answers() -> None:
@@ -207,6 +219,8 @@ def test_a_prompt_that_cannot_be_read_says_why(prompt: Any, said: str) -> None:
         ([Text("a"), Reset(), Text("b")], assistant("b")),
         ([ToolCall(0, "x", "f", "{"), Reset(), Text("b")], assistant("b")),
         ([Text("a"), Text("other", choice=1)], assistant("a")),
+        ([Text("a"), Other("block", 1, SEAL, choice=1)], assistant("a")),
+        ([ToolCall(0, "x", "f", "1"), Reset(), ToolCall(0, "y", "g")], CALLED),
         ([Other("ping"), Text("a")], assistant("a")),
     ],
 )

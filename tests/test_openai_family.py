@@ -195,7 +195,7 @@ def test_a_usage_that_comes_unasked_is_not_asked_for(name: str) -> None:
     [("groq", "n"), ("cerebras", "n"), ("deepseek", "seed"), ("perplexity", "tools")],
 )
 def test_an_option_that_a_service_does_not_know_is_refused(name: str, option: str) -> None:
-    with pytest.raises(UnknownOption, match=f"{name} has no option '{option}'"):
+    with pytest.raises(UnknownOption, match=f"{name}: there is no option '{option}'"):
         FAMILY[name].but(**{option: 1})  # type: ignore[arg-type]
 
 

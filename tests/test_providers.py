@@ -267,7 +267,7 @@ def test_aliases_stand_for_models() -> None:
 
 
 REFUSED = [
-    (flowgpt, {"temprature": 1}, UnknownOption, r"no option 'temprature'; it has .*temperature"),
+    (flowgpt, {"temprature": 1}, UnknownOption, r"no option 'temprature'; there are .*temperature"),
     (cromicle, {"temperature": 1}, UnknownOption, "no option 'temperature'"),
     (flowgpt, {"model": "gpt-9"}, UnknownModel, r"unknown model 'gpt-9'; .*gpt-4-turbo.*gemini"),
     (cromicle, {"model": "gpt-4"}, UnknownModel, "cromicle has gpt-3.5-turbo"),

@@ -225,6 +225,12 @@ async def test_what_a_decoder_refuses_is_an_error_after_what_came_before(
     assert (type(caught.value), seen) == (kind, before)
 
 
+async def test_text_is_of_one_answer_when_there_are_several() -> None:
+    said: Stream[Event] = rxchat.of(Text("a"), Text("b", 1), Text("c"), Finish())
+    assert await said.pipe(ops.text(), ops.to_list()) == ["a", "c"]
+    assert await said.pipe(ops.text(1), ops.to_list()) == ["b"]
+
+
 async def test_sending_nothing_gives_nothing() -> None:
     nothing: Stream[Request] = rxchat.of()
     assert [chunk async for chunk in nothing.pipe(ops.send())] == []

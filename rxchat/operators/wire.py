@@ -125,8 +125,8 @@ def answer(
     return _stage(stage, lambda: Call(name))
 
 
-def text() -> Op[Event, str]:
-    """Keep the text of the answer.
+def text(choice: int = 0) -> Op[Event, str]:
+    """Keep the text of the answer, or of that one of several.
 
     >>> from rxchat import of
     >>> of(Text("Hel"), Text("lo"), Finish()).pipe(text(), rx.to_list()).run()
@@ -137,7 +137,7 @@ def text() -> Op[Event, str]:
         def subscribe(
             observer: abc.ObserverBase[str], scheduler: abc.SchedulerBase | None = None
         ) -> DisposableBase:
-            return lift(source, _Texts(observer), scheduler)
+            return lift(source, _Texts(observer, choice), scheduler)
 
         return Observable(subscribe)
 
@@ -145,11 +145,16 @@ def text() -> Op[Event, str]:
 
 
 class _Texts(Hop[Event]):
-    __slots__ = ()
+    __slots__ = ("_choice", "_emit")
+
+    def __init__(self, observer: abc.ObserverBase[str], choice: int) -> None:
+        super().__init__(observer)
+        self._emit = observer.on_next
+        self._choice = choice
 
     def on_next(self, item: Event) -> None:
-        if type(item) is Text:
-            self.observer.on_next(item.text)
+        if type(item) is Text and item.choice == self._choice:
+            self._emit(item.text)
 
 
 # How a step is run ------------------------------------------------------------------------------
