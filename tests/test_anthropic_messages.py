@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 import rxchat
 from formats.anthropic_messages import block, ours
 from hearing import hear
+from rxchat import operators as ops
 from rxchat.errors import (
     ChatError,
     EmptyAnswer,
@@ -224,6 +225,12 @@ def test_what_tools_gave_comes_before_what_the_user_said_meanwhile() -> None:
     assert kinds == ["tool_result", "text"]
 
 
+@pytest.mark.parametrize("prompt", [rxchat.user(), rxchat.system("Be brief.")])
+def test_there_must_be_something_to_answer(prompt: Any) -> None:
+    with pytest.raises(InvalidPrompt, match="add a user's message"):
+        anthropic.request(prompt)
+
+
 def test_arguments_that_were_cut_short_cannot_go_back() -> None:
     cut = rxchat.assistant(ToolCall(0, "toolu_1", "weather", '{"city": "Os'))
     with pytest.raises(InvalidPrompt, match="'weather' are no JSON object"):
@@ -431,6 +438,25 @@ CITATION = {"type": "char_location", "cited_text": "x"}
             id="thoughts that come whole",
         ),
         pytest.param(
+            [
+                begin(type="thinking", thinking="", signature=""),
+                delta("thinking_delta", thinking="Hm."),
+                delta("signature_delta", signature="S"),
+                delta("signature_delta", signature="1"),
+                end(),
+                begin(1, type="thinking", thinking=""),
+                delta("signature_delta", 1, signature="S1"),
+                begin(2, type="text", text="Hi"),
+            ],
+            [
+                Reasoning("Hm."),
+                Reasoning("", opaque=SIGNATURE),
+                Reasoning("", opaque=SIGNATURE),
+                Text("Hi"),
+            ],
+            id="the pieces of a signature are one",
+        ),
+        pytest.param(
             [delta("citations_delta", citation=CITATION)],
             [Other("citations_delta", CITATION)],
             id="a citation",
@@ -439,6 +465,17 @@ CITATION = {"type": "char_location", "cited_text": "x"}
             [begin(type="tool_use", id="a", name="f", input={"x": 1}), end()],
             [ToolCall(0, "a", "f", '{"x":1}')],
             id="a call that comes whole",
+        ),
+        pytest.param(
+            [
+                begin(type="tool_use", id="a", name="f", input={"x": 1}),
+                delta("input_json_delta", partial_json='{"x": 1}'),
+                end(),
+                begin(type="tool_use", id="b", name="g", input={}),
+                delta("input_json_delta", partial_json="{}"),
+            ],
+            [ToolCall(0, "a", "f", '{"x":1}'), ToolCall(1, "b", "g"), ToolCall(1, arguments="{}")],
+            id="a call that comes whole and in pieces",
         ),
         pytest.param(
             [
@@ -525,6 +562,11 @@ CITATION = {"type": "char_location", "cited_text": "x"}
             ],
             id="what is told of the whole",
         ),
+        pytest.param(
+            [{"type": "message_delta", "usage": {"input_tokens": 0, "output_tokens": 0}}],
+            [],
+            id="nothing counted is no cost",
+        ),
     ],
 )
 def test_what_is_said_becomes_these_events(said: list[dict[str, Any]], events: list[Event]) -> None:
@@ -584,6 +626,14 @@ def test_an_answer_that_is_none_is_an_error(
     assert not any(isinstance(event, Finish) for event in events)
 
 
+@pytest.mark.parametrize("mark", ["[", "[DO", "[DONE]"])
+def test_done_is_no_end(mark: str) -> None:
+    begun = b"data: %b\n\n" % json.dumps(START).encode()
+    for body, error in ((begun, Truncated), (b"", EmptyAnswer)):
+        _, found = hear(anthropic.format, [body, f"data: {mark}".encode()])
+        assert type(found) is error
+
+
 def test_an_error_inside_an_answer_has_its_facts_and_the_cost_so_far() -> None:
     begun = {**START, "message": {**BEGUN, "usage": {"input_tokens": 9}}}
     events, error = heard(begun, {"type": "error", "error": ERROR, "request_id": "req_1"})
@@ -637,6 +687,39 @@ def with_an_odd_leaf(draw: st.DrawFn) -> list[dict[str, Any]]:
 def test_nothing_odd_in_a_field_is_more_than_an_error_of_ours(said: list[dict[str, Any]]) -> None:
     events, _ = heard(*said)  # which raises what is no ChatError
     anthropic.request(["Hi", rxchat.reply(e for e in events if not isinstance(e, ToolCall)), "?"])
+
+
+# The local server says what the service does -----------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("planned", "cost"),
+    [
+        ([], {"output_tokens": 0}),
+        (
+            [Usage(9, 5, cached=3)],
+            {"input_tokens": 9, "output_tokens": 5, "cache_read_input_tokens": 3},
+        ),
+        (
+            [Usage(9, reasoning=2)],
+            {
+                "input_tokens": 9,
+                "output_tokens": 0,
+                "output_tokens_details": {"thinking_tokens": 2},
+            },
+        ),
+    ],
+)
+async def test_the_local_server_leaves_out_nothing_that_clients_count_on(
+    planned: list[Usage], cost: dict[str, Any]
+) -> None:
+    async with LocalServer(Reply("Hello", *planned)) as server:
+        sent = rxchat.of(local(server).request("Hi")).pipe(ops.send())
+        lines = b"".join(await sent.pipe(ops.to_list())).decode().splitlines()
+    said = [json.loads(line[6:]) for line in lines if line.startswith("data: ")]
+    assert said[0]["message"]["usage"] == {"input_tokens": 0, "output_tokens": 0}
+    assert said[0]["message"]["stop_sequence"] is None
+    assert said[-2]["usage"] == cost
 
 
 # The local server demands what the service does --------------------------------------------------

@@ -7,6 +7,7 @@ import random
 import re
 from itertools import count
 from pathlib import Path
+from traceback import walk_tb
 from typing import Any
 
 import attrs
@@ -51,7 +52,7 @@ from rxchat.signing import sigv4
 from rxchat.testing import LocalServer, Reply
 from rxchat.testing.voices import ANYTHING
 from rxchat.testing.voices.bedrock_converse import KEYS, frame_of
-from rxchat.transport.sending import _address
+from rxchat.transport.asking import _address
 from test_hostile_answers import changed, ends_well_or_in_one_error
 from test_samples import STREAMS, WIRE_OF, body_of
 
@@ -212,6 +213,9 @@ def test_a_budget_for_thinking_is_a_matter_of_the_model() -> None:
             UsageError,
             "leave out tool_choice",
         ),
+        ("", {}, InvalidPrompt, "there is nobody to answer: add a user's message"),
+        (rxchat.system("Be brief."), {}, InvalidPrompt, "add a user's message"),
+        (rxchat.user(" "), {}, InvalidPrompt, "add a user's message"),
         (
             rxchat.user("See?", rxchat.image("https://example.com/cat.png")),
             {},
@@ -703,6 +707,7 @@ def no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
 SHOWN = {"AWS_BEARER_TOKEN_BEDROCK": "shown-in-env"}
 SIGNING = {"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "signing-in-env"}
 SESSION = {"AWS_SESSION_TOKEN": "session-in-env"}
+PAIR_IN_ENV = {"access_key": "AKIDEXAMPLE", "secret_key": "signing-in-env"}
 
 
 @pytest.mark.parametrize(
@@ -777,6 +782,30 @@ def test_a_pair_needs_the_region_that_it_signs_for(monkeypatch: pytest.MonkeyPat
     assert moved.request("Hi", key="shown").headers["Authorization"] == "Bearer shown"
     with pytest.raises(MissingSetting, match="AWS_REGION"):
         moved.request("Hi", key=PAIR)
+
+
+@pytest.mark.parametrize("region", ["evil.example/x", "a.b", "a@b", "us east", "EU", "é"])
+def test_a_pair_signs_for_a_region_that_can_be_one(region: str) -> None:
+    moved = bedrock.but(base_url="http://127.0.0.1:9", region=region, key=PAIR)
+    with pytest.raises(UsageError, match="region is a name as 'us-east-1'") as caught:
+        moved.request("Hi")
+    assert caught.value.provider == "bedrock"
+
+
+@pytest.mark.parametrize("region", ["", "a/b"])
+@pytest.mark.parametrize("key", [None, lambda: dict(PAIR_IN_ENV)], ids=["environment", "function"])
+def test_no_traceback_shows_the_keys(
+    key: Any, region: str, no_keys: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AWS_REGION", raising=False)
+    monkeypatch.delenv("AWS_DEFAULT_REGION", raising=False)
+    for variable, value in (SIGNING | SESSION).items():
+        monkeypatch.setenv(variable, value)
+    with pytest.raises(UsageError) as caught:
+        bedrock.but(base_url="http://127.0.0.1:9", region=region).request("Hi", key=key)
+    frames = [frame for frame, _ in walk_tb(caught.tb) if "/rxchat/" in frame.f_code.co_filename]
+    assert frames
+    assert "-in-env" not in repr([frame.f_locals for frame in frames])
 
 
 # What the service refuses ------------------------------------------------------------------------

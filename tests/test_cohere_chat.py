@@ -15,6 +15,7 @@ from rxchat.events import (
     Finish,
     Opaque,
     Other,
+    Reason,
     Reasoning,
     Refusal,
     Start,
@@ -92,7 +93,7 @@ def test_a_conversation_goes_as_cohere_says_it() -> None:
                     }
                 ],
             },
-            {"role": "tool", "tool_call_id": "call_7", "content": "no such city"},
+            {"role": "tool", "tool_call_id": "call_7", "content": "Error: no such city"},
         ],
         "stream": True,
         "tools": [
@@ -283,7 +284,9 @@ def test_what_is_billed_is_not_what_was_used(usage: dict[str, Any], events: list
             "bad tool",
             "INVALID",
         ),
-        ({"finish_reason": "ERROR"}, "the model stopped with an error", None),
+        ({"finish_reason": "ERROR"}, "the answer ended with ERROR", "ERROR"),
+        ({"finish_reason": "TIMEOUT"}, "the answer ended with TIMEOUT", "TIMEOUT"),
+        ({"finish_reason": "ERROR_NEW"}, "the answer ended with ERROR_NEW", "ERROR_NEW"),
         ({"error": "too long"}, "too long", None),
     ],
 )
@@ -291,6 +294,28 @@ def test_an_end_may_be_a_failure(delta: dict[str, Any], message: str, code: str 
     with pytest.raises(ServerError) as caught:
         heard(START, {"type": "message-end", "delta": delta})
     assert (caught.value.message, caught.value.code) == (message, code)
+    assert caught.value.retryable
+
+
+@pytest.mark.parametrize(
+    ("raw", "reason"),
+    [
+        ("MAX_TOKENS", "length"),
+        ("ERROR_LIMIT", "length"),
+        ("ERROR_TOXIC", "content_filter"),
+        ("SOMETHING_NEW", "other"),
+    ],
+)
+def test_an_answer_ends_for_this_reason(raw: str, reason: Reason) -> None:
+    end = {"type": "message-end", "delta": {"finish_reason": raw}}
+    assert heard(START, end)[-1] == Finish(reason, raw)
+
+
+def test_what_is_said_instead_of_an_answer_is_an_error() -> None:
+    with pytest.raises(ServerError, match="too many"):
+        heard({"message": "too many", "id": "x"})
+    odd = {"message": {"text": "?"}}
+    assert heard(START, odd, END)[1] == Other("message", odd)
 
 
 @pytest.mark.parametrize(
@@ -299,6 +324,7 @@ def test_an_end_may_be_a_failure(delta: dict[str, Any], message: str, code: str 
         (b"", EmptyAnswer),
         (b"data: [DONE]\n\n", EmptyAnswer),
         (b"data: %b\n\ndata: [DONE]\n\n" % json.dumps(START).encode(), Truncated),
+        (b"data: %b\n\ndata: [DO" % json.dumps(START).encode(), Truncated),
     ],
 )
 def test_done_is_no_end(body: bytes, error: type[Exception]) -> None:

@@ -200,6 +200,18 @@ async def test_a_conversation_with_tools_goes_on_for_two_turns(wire: Wire, count
     assert "Oslo" in told
 
 
+@with_tools
+def test_a_tool_that_failed_is_said_to_have_failed(wire: Wire) -> None:
+    call = ToolCall(0, "call_0", "weather", "{}")
+
+    def body(failed: bool) -> Any:
+        said = ["Hi", rxchat.assistant(call), rxchat.tool("no such city", call, failed=failed)]
+        return wire.provider.but(base_url="http://x").request(said).json
+
+    assert body(failed=True) != body(failed=False)
+    assert "no such city" in json.dumps(body(failed=True))
+
+
 @with_opaque
 async def test_what_is_opaque_goes_back_to_whoever_made_it(wire: Wire) -> None:
     async with LocalServer(Reply("Good.")) as server:

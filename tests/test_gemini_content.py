@@ -24,6 +24,7 @@ from rxchat.errors import (
     ServiceError,
     Truncated,
     Unauthorized,
+    UsageError,
 )
 from rxchat.events import (
     Event,
@@ -287,6 +288,22 @@ def test_without_a_reason_for_every_candidate_it_is_not_the_end(told: list[Any])
     assert not any(isinstance(event, Finish | Usage) for event in events)
 
 
+@pytest.mark.parametrize("mark", ["[", "[DO", "[DONE]"])
+def test_done_is_an_end_if_there_was_a_reason(mark: str) -> None:
+    done = f"data: {mark}\n\n".encode()
+    whole = [event(says({"text": "Hi"}, finish="STOP")), done]
+    assert hear(gemini.format, whole) == ([Start(), Text("Hi"), Finish("stop", "STOP")], None)
+    events, error = hear(gemini.format, [event(says({"text": "Hi"})), done])
+    assert (events, type(error)) == ([Start(), Text("Hi")], Truncated)
+    assert type(hear(gemini.format, [done])[1]) is EmptyAnswer
+
+
+def test_done_ends_an_answer_whose_body_goes_on() -> None:
+    whole = event(says({"text": "Hi"}, finish="STOP")) + b"data: [DONE]\n\n"
+    late = event({"error": {"message": "too late"}})
+    assert hear(gemini.format, [whole, late])[1] is None
+
+
 def test_a_body_without_a_response_is_empty() -> None:
     for sent in (b"", b": comment\n\n", b"[]", b"data: \n\n"):
         assert hear(gemini.format, [sent])[0] == []
@@ -413,6 +430,7 @@ BITS: list[tuple[list[dict[str, Any]], Any]] = [
     ([bit("$['a b']['it\\'s']", stringValue="x")], {"a b": {"it's": "x"}}),
     ([bit('$["a.b"]', stringValue="x")], {"a.b": "x"}),
     ([bit("$.a[999999999]", stringValue="x")], {"a": ["x"]}),
+    ([bit("$.a[10]", numberValue=3), bit("$.a[9]", numberValue=2)], {"a": [2, 3]}),
     ([bit("$.a", stringValue="x"), bit("$.a.b", stringValue="y")], {"a": {"b": "y"}}),
     ([bit("$", stringValue="x"), bit("", numberValue=1)], {"$": "x", "": 1}),
 ]
@@ -622,6 +640,19 @@ def test_there_must_be_something_to_answer(prompt: Any) -> None:
         gemini.request(prompt)
 
 
+async def test_the_local_server_says_calls_whole() -> None:
+    pieces = [ToolCall(0, "c1", "f"), ToolCall(1, "c2", "g"), ToolCall(0, arguments="{")]
+    async with LocalServer(Reply(*pieces, ToolCall(0, arguments="}"), "So.")) as server:
+        chat = gemini.but(base_url=server.url, key=KEY)
+        events = await chat("Hi").pipe(rxchat.operators.to_list())
+    assert events[1:] == [
+        ToolCall(0, "c1", "f", "{}"),
+        ToolCall(1, "c2", "g", "{}"),
+        Text("So."),
+        Finish("tool_calls", "STOP"),
+    ]
+
+
 async def test_signed_parts_go_back_each_as_it_came() -> None:
     call = ToolCall(0, "c1", "weather", '{"city": "Oslo"}', opaque=signed("S2"))
     said = [Text("One"), Text("Two", opaque=signed("S1")), Text("Three"), call]
@@ -650,9 +681,9 @@ async def test_signed_parts_go_back_each_as_it_came() -> None:
 def test_the_key_may_have_either_of_two_names(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("GOOGLE_API_KEY", "GEMINI_API_KEY"):
         monkeypatch.delenv(name, raising=False)
-    with pytest.raises(MissingKey, match="GEMINI_API_KEY or GOOGLE_API_KEY"):
+    with pytest.raises(MissingKey, match="GOOGLE_API_KEY or GEMINI_API_KEY"):
         gemini("Hi")
-    for name in ("GOOGLE_API_KEY", "GEMINI_API_KEY"):
+    for name in ("GEMINI_API_KEY", "GOOGLE_API_KEY"):  # as for Google's own client
         monkeypatch.setenv(name, name)
         assert gemini.request("Hi").headers["x-goog-api-key"] == name
 
@@ -673,6 +704,13 @@ def test_the_host_follows_from_the_location(location: str, host: str) -> None:
         f"https://{host}/v1beta1/projects/p/locations/{location}"
         "/publishers/google/models/m:streamGenerateContent?alt=sse"
     )
+
+
+@pytest.mark.parametrize("location", ["evil.example/x", "a.b", "a@b", "a b", "EU", "é"])
+def test_a_location_is_no_other_host(location: str) -> None:
+    with pytest.raises(UsageError, match="location is a name as 'europe-west1'") as caught:
+        vertex.but(project="p", location=location).request("Hi")
+    assert caught.value.provider == "vertex"
 
 
 def test_the_parts_of_the_address_may_be_in_the_environment(

@@ -80,7 +80,7 @@ def test_a_conversation_goes_as_ollama_says_it() -> None:
             },
             {
                 "role": "tool",
-                "content": "no such city",
+                "content": "Error: no such city",
                 "tool_name": "weather",
                 "tool_call_id": "call_7",
             },
@@ -149,6 +149,9 @@ def test_what_was_refused_elsewhere_is_text_here() -> None:
         ("0.0.0.0:80", "http://127.0.0.1:80"),
         ("[::]:80", "http://127.0.0.1:80"),
         ("[::1]", "http://[::1]:11434"),
+        ("::1", "http://[::1]:11434"),
+        ("fe80::1/llm", "http://[fe80::1]:11434/llm"),
+        ("::", "http://127.0.0.1:11434"),
         ("[fe80::1]:80", "http://[fe80::1]:80"),
         ("gpu-box:80/llm/", "http://gpu-box:80/llm"),
         ("http://gpu-box", "http://gpu-box"),
@@ -161,6 +164,25 @@ def test_the_host_is_said_as_ollama_says_it(
     monkeypatch.setenv("OLLAMA_HOST", host)
     assert ollama.url == ollama.request("Hi").url == f"{address}/api/chat"
     assert ollama.but(base_url="http://other").url == "http://other/api/chat"
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["http://[::1", "[::1", "[::1]x", "gpu:80:90", "gpu:port", "gpu:99999", "ftp://gpu", "http://"],
+)
+def test_what_is_no_address_is_said_so(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OLLAMA_HOST", host)
+    for chat in (ollama, ollama.but(endpoint=host)):
+        assert "ollama" in repr(chat)
+        with pytest.raises(UsageError, match="endpoint") as caught:
+            chat.request("Hi")
+        assert caught.value.provider == "ollama"
+
+
+def test_what_is_no_address_is_not_shown_with_its_password() -> None:
+    with pytest.raises(UsageError) as caught:
+        ollama.but(endpoint="http://me:secret@[::1").request("Hi")
+    assert "secret" not in f"{caught.value!r}{caught.value}"
 
 
 def test_a_key_is_sent_if_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -229,6 +251,12 @@ def test_the_last_line_says_why_and_what_it_took(facts: dict[str, Any], end: lis
     assert heard(line(done=True, **facts), line(done=True)) == [Start("m"), *end]
 
 
+@pytest.mark.parametrize("done", ["false", "true", 1, {"x": 1}])
+def test_nothing_but_true_is_done(done: Any) -> None:
+    events = heard(said(content="Hel") | {"done": done}, said(content="lo") | {"done": True})
+    assert events == [Start("m"), Text("Hel"), Text("lo"), Finish()]
+
+
 def test_calls_that_were_cut_by_the_limit_are_no_end_for_tools() -> None:
     call = {"function": {"name": "a", "arguments": {}}}
     events = heard(said(tool_calls=[call]), line(done=True, done_reason="length"))
@@ -251,6 +279,22 @@ def test_an_answer_without_its_end_is_an_error(lines: list[Any], error: type[Exc
 
 
 # The local server ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("after", [[], ["So."], [ToolCall(1, "b", "g", "{}")]])
+async def test_the_local_server_says_calls_whole(after: list[Any]) -> None:
+    begun = ToolCall(0, "a", "f")
+    for more in ([], [ToolCall(0, arguments="{"), ToolCall(0, arguments="}")]):
+        async with LocalServer(Reply(begun, *more, *after)) as server:
+            chat = ollama.but(base_url=server.url)
+            events = await chat("Hi").pipe(rxchat.operators.to_list())
+        rest = [Text(piece) if isinstance(piece, str) else piece for piece in after]
+        assert events == [
+            Start("local"),
+            ToolCall(0, "a", "f", "{}"),
+            *rest,
+            Finish("tool_calls", "stop"),
+        ]
 
 
 async def test_the_local_server_demands_what_ollama_does() -> None:

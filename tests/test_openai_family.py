@@ -214,6 +214,33 @@ def test_deepseek_gets_its_thoughts_back_with_its_calls() -> None:
     assert "reasoning_content" not in FAMILY["groq"].request(prompt).json["messages"][1]
 
 
+SEALED = rxchat.events.Reasoning(
+    "Hm.", opaque=rxchat.events.Opaque("openai", [{"type": "reasoning.text", "signature": "S1"}])
+)
+
+
+async def test_openrouters_details_go_back_to_it_and_to_nobody_else() -> None:
+    async with LocalServer(Reply("Good.")) as server:
+        server.plan(Reply(SEALED, "Hello"))
+        there = FAMILY["openrouter"].but(base_url=server.url, key="sk-1")
+        heard = await there("Hi").pipe(ops.to_list())
+    assert SEALED in heard
+    said = ["Hi", rxchat.reply(heard), "Go on"]
+    turn = there.request(said).json["messages"][1]
+    assert turn["reasoning_details"] == [{"type": "reasoning.text", "signature": "S1"}]
+    for name in ("groq", "mistral", "vllm"):
+        assert set(FAMILY[name].request(said).json["messages"][1]) == {"role", "content"}
+
+
+@pytest.mark.parametrize(("name", "knows"), [("openai", True), ("azure", True), ("groq", False)])
+def test_a_refusal_is_text_to_those_who_know_no_refusals(name: str, knows: bool) -> None:
+    said = ["Hi", rxchat.assistant(rxchat.events.Refusal("I cannot.")), "Why?"]
+    there = getattr(providers, name).but(base_url="http://x")
+    turn = there.request(said).json["messages"][1]
+    assert turn.get("refusal") == ("I cannot." if knows else None)
+    assert turn["content"] == ("" if knows else "I cannot.")
+
+
 def test_a_row_of_ones_own_is_one_line() -> None:
     mine = imitator("mine", "https://chat.example.com/v1", "MY_KEY", "small")
     request = mine.request("Hi", key="sk-1")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from typing import Any
 
@@ -153,7 +154,7 @@ def test_a_rich_conversation_is_a_list_of_items() -> None:
         },
         {"type": "function_call", "call_id": "call_2", "name": "time", "arguments": "{}"},
         {"type": "function_call_output", "call_id": "call_1", "output": "18 °C"},
-        {"type": "function_call_output", "call_id": "call_2", "output": "no clock"},
+        {"type": "function_call_output", "call_id": "call_2", "output": "Error: no clock"},
         {
             "role": "assistant",
             "content": [
@@ -379,6 +380,170 @@ def test_the_last_event_says_nothing_again_whatever_it_counts() -> None:
     said = event("output_text.delta", 1, content_index=0, delta="Hello")
     events, error = heard(CREATED, said, response("completed", output=[MESSAGE]))
     assert (events, error) == ([STARTED, Text("Hello"), STOPPED], None)
+
+
+# The last event has all: whatever was told before it is not told again, and the rest is.
+REASON = {"type": "reasoning", "summary": [{"type": "summary_text", "text": "Hm."}]}
+HIDDEN = {"type": "reasoning", "summary": [], "encrypted_content": "gAAAA"}
+ENCRYPTED = Reasoning("", opaque=ours(HIDDEN))
+ARGUED = {**FUNCTION, "arguments": "{}"}
+OTHER = {"type": "function_call", "call_id": "call_2", "name": "time", "arguments": "[]"}
+ASKED_TOO = [ToolCall(1, "call_2", "time"), ToolCall(1, arguments="[]")]
+SEARCH = {"type": "web_search_call", "status": "completed"}
+HELLO = event("output_text.delta", content_index=0, delta="Hello")
+HM = event("reasoning_summary_text.delta", summary_index=0, delta="Hm.")
+ADDED = event("output_item.added", item=FUNCTION)
+
+
+def at(index: Any, said: dict[str, Any]) -> dict[str, Any]:
+    """What is said, of another item; None for one whose index is not told."""
+    rest = {name: value for name, value in said.items() if name != "output_index"}
+    return rest if index is None else rest | {"output_index": index}
+
+
+def searched(index: int, step: str = "done") -> Other:
+    item = {"output_index": index, "item": SEARCH}
+    name = f"response.output_item.{step}"
+    return Other(name, {"type": name, **item}, ours(SEARCH))
+
+
+LAST: dict[str, tuple[list[dict[str, Any]], list[dict[str, Any]], list[Event]]] = {
+    "a thought was told, the text was not": (
+        [HM],
+        [REASON, MESSAGE],
+        [Reasoning("Hm."), Text("Hello")],
+    ),
+    "a call was told but for its arguments": ([ADDED], [ARGUED], ASKED),
+    "one call was told, another was not": (
+        [event("output_item.done", item=ARGUED)],
+        [ARGUED, OTHER],
+        [*ASKED, *ASKED_TOO],
+    ),
+    "a call was told, the text was not": (
+        [event("output_item.done", item=ARGUED)],
+        [ARGUED, MESSAGE],
+        [*ASKED, Text("Hello")],
+    ),
+    "one message was told, another was not": (
+        [HELLO],
+        [MESSAGE, MESSAGE],
+        [Text("Hello"), Text("Hello")],
+    ),
+    "a message was announced": (
+        [event("output_item.added", item=MESSAGE | {"content": []})],
+        [MESSAGE],
+        [Text("Hello")],
+    ),
+    "a thought was told, what hides in it was not": (
+        [HM],
+        [REASON | HIDDEN | {"summary": REASON["summary"]}],
+        [Reasoning("Hm."), Reasoning("", opaque=ours(REASON | HIDDEN | {"summary": REASON["summary"]}))],
+    ),
+    "what hides in a thought was told": (
+        [event("output_item.done", item=HIDDEN)],
+        [HIDDEN, MESSAGE],
+        [ENCRYPTED, Text("Hello")],
+    ),
+    "what a tool of the service did was told": (
+        [event("output_item.done", item=SEARCH)],
+        [SEARCH, MESSAGE],
+        [searched(0), Text("Hello")],
+    ),
+    "the text was told, under another index": (
+        [at(1, HELLO)],
+        [MESSAGE],
+        [Text("Hello")],
+    ),
+    "a thought and the text were told, the thought is no longer there": (
+        [HM, at(1, HELLO)],
+        [MESSAGE],
+        [Reasoning("Hm."), Text("Hello")],
+    ),
+    "calls were told, under other indexes": (
+        [at(3, ADDED), event("output_item.done", 5, item=OTHER)],
+        [ARGUED, OTHER],
+        [ASKED[0], *ASKED_TOO, ASKED[1]],
+    ),
+    "a search was told, under another index": (
+        [event("output_item.done", 4, item=SEARCH)],
+        [SEARCH, MESSAGE],
+        [searched(4), Text("Hello")],
+    ),
+    "all were told under one index": (
+        [HM, HELLO, ADDED, event("output_item.added", item=OTHER | {"arguments": ""})],
+        [REASON, MESSAGE, ARGUED, OTHER],
+        [Reasoning("Hm."), Text("Hello"), ASKED[0], ASKED_TOO[0], ASKED[1], ASKED_TOO[1]],
+    ),
+    "all were told without an index": (
+        [
+            at(None, it)
+            for it in (
+                HM,
+                HELLO,
+                event("output_item.done", item=MESSAGE),
+                event("output_item.done", item=ARGUED),
+                event("output_item.done", item=OTHER),
+            )
+        ],
+        [REASON, MESSAGE, ARGUED, OTHER],
+        [Reasoning("Hm."), Text("Hello"), *ASKED, *ASKED_TOO],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("said", "output", "expected"), LAST.values(), ids=LAST)
+def test_the_last_event_tells_what_nobody_has_told(
+    said: list[dict[str, Any]], output: list[dict[str, Any]], expected: list[Event]
+) -> None:
+    events, error = heard(CREATED, *said, response("completed", output=output))
+    assert (events[1:-1], error) == (expected, None)
+
+
+MESSAGES = [
+    event("output_item.added", item=MESSAGE | {"content": []}),
+    HELLO,
+    event("output_text.done", content_index=0, text="Hello"),
+    event("content_part.done", content_index=0, part=MESSAGE["content"][0]),  # type: ignore[index]
+    event("output_item.done", item=MESSAGE),
+]
+
+
+@pytest.mark.parametrize(
+    "without", [["content_index"], ["output_index"], ["output_index", "content_index"]], ids=str
+)
+@pytest.mark.parametrize("names", [False, True])
+def test_places_that_are_not_told_are_found(without: list[str], names: bool) -> None:
+    """Whichever of the events lack them, and whether or not the items have names."""
+    for lacking in itertools.product([(), without], repeat=len(MESSAGES)):
+        said = []
+        for index in range(2):
+            for one, drop in zip(MESSAGES, lacking, strict=True):
+                told = {name: value for name, value in at(index, one).items() if name not in drop}
+                if names:
+                    item = {"item": one["item"] | {"id": f"msg_{index}"}} if "item" in one else {}
+                    told |= item or {"item_id": f"msg_{index}"}
+                said.append(told)
+        assert content_of(*said) == [Text("Hello"), Text("Hello")], lacking
+
+
+def test_calls_without_an_index_are_told_apart_by_their_names() -> None:
+    named = [FUNCTION | {"id": "fc_1"}, OTHER | {"id": "fc_2", "arguments": ""}]
+    said = [
+        *({"type": "response.output_item.added", "item": item} for item in named),
+        {"type": "response.function_call_arguments.delta", "item_id": "fc_1", "delta": "{"},
+        {"type": "response.function_call_arguments.done", "item_id": "fc_2", "arguments": "[]"},
+        {"type": "response.function_call_arguments.delta", "item_id": "fc_1", "delta": "}"},
+        {"type": "response.output_item.done", "item": ARGUED | {"id": "fc_1"}},
+        {"type": "response.output_item.done", "item": OTHER | {"id": "fc_2"}},
+    ]
+    expected = [
+        ToolCall(0, "call_1", "weather"),
+        ToolCall(1, "call_2", "time"),
+        ToolCall(0, arguments="{"),
+        ToolCall(1, arguments="[]"),
+        ToolCall(0, arguments="}"),
+    ]
+    assert content_of(*said) == expected
 
 
 def test_items_are_told_apart_by_their_index_when_their_ids_change() -> None:
@@ -622,6 +787,7 @@ ENDS = [
         Finish("other", "incomplete"),
     ),
     ({"type": "response.completed", "response": None}, Finish("stop", "completed")),
+    (response("cancelled"), Finish("other", "cancelled")),
 ]
 
 
@@ -634,6 +800,14 @@ def test_a_call_that_is_cut_off_is_none_to_answer() -> None:
     added = event("output_item.added", item=FUNCTION)
     end = response("incomplete", incomplete_details={"reason": "max_output_tokens"})
     assert heard(CREATED, added, end)[0][-1] == Finish("length", "incomplete")
+
+
+def test_what_was_said_until_somebody_cancelled_it_is_heard_with_what_it_cost() -> None:
+    end = response("cancelled", output=[MESSAGE], usage={"input_tokens": 3})
+    assert heard(CREATED, HELLO, end) == (
+        [STARTED, Text("Hello"), Usage(3), Finish("other", "cancelled")],
+        None,
+    )
 
 
 def test_nothing_after_the_end_is_heard() -> None:
@@ -697,6 +871,8 @@ UNFINISHED = [
     ([CREATED], Truncated),
     ([CREATED, "[DONE]"], Truncated),
     ([CREATED, "[DO"], Truncated),
+    ([CREATED, HELLO, "[DONE]"], Truncated),
+    ([CREATED, HELLO, "[DO"], Truncated),
     ([event("output_text.delta", delta="Hel")], Truncated),
     ([CREATED, event("output_text.done", content_index=0, text="Hello")], Truncated),
     ([CREATED, '{"type": "response.comp'], Truncated),

@@ -91,6 +91,8 @@ def services() -> dict[str, Any]:
 
 
 def __getattr__(word: str) -> Any:
+    if word == "__all__":
+        return __dir__()
     if word in _ROOM_OF:
         value = getattr(import_module(f"rxchat.{_ROOM_OF[word]}"), word)
     else:

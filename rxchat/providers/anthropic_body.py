@@ -13,7 +13,7 @@ from rxchat.errors import UnknownOption, UsageError
 from rxchat.events import Other, Reasoning, Refusal, Text, ToolCall
 from rxchat.messages import Image, Message, Part, Tool
 from rxchat.provider import Ask
-from rxchat.providers.bodies import arguments_of, present
+from rxchat.providers.bodies import arguments_of, nobody_to_answer, present
 from rxchat.providers.frames import fields
 
 __all__ = ["messages_body"]
@@ -43,12 +43,15 @@ def messages_body(ask: Ask) -> dict[str, Any]:
         "effort": reasoning if isinstance(reasoning, str) and reasoning != "none" else None,
         "format": None if schema is None else {"type": "json_schema", "schema": schema},
     }
+    turns = _turns(ask.messages)
+    if not turns:
+        raise nobody_to_answer()
     rules = [m.text for m in ask.messages if m.role in ("system", "developer") and m.text]
     body: dict[str, Any] = {
         "model": ask.model or None,
         "max_tokens": _room(reasoning, said["max_tokens"]),
         "system": "\n\n".join(rules) or None,
-        "messages": _turns(ask.messages),
+        "messages": turns,
         "stream": True,
         "temperature": said["temperature"],
         "top_p": said["top_p"],

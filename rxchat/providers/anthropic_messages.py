@@ -24,7 +24,6 @@ from msgspec.json import Decoder
 from rxchat.errors import EmptyAnswer, UsageError
 from rxchat.events import (
     Event,
-    Finish,
     Opaque,
     Other,
     Reason,
@@ -43,6 +42,7 @@ from rxchat.providers.frames import (
     Calls,
     count,
     fields,
+    finish,
     in_band,
     items,
     json_text,
@@ -109,15 +109,18 @@ class MessageEvents:
         self._usage: dict[str, Any] = {}
         self._extras: dict[str, Any] = {}
         self._open: dict[object, tuple[dict[str, Any], list[str]]] = {}  # blocks, with their input
+        self._given = set[object]()  # the blocks of calls whose arguments came at once
+        self._signature = ""  # of the thoughts in the block that is open
 
     def feed(self, frames: Iterable[Frame]) -> Iterator[Event]:
         for frame in frames:
             try:
                 said = _decode(frame.data)
             except (ValueError, RecursionError):
-                if not frame.data.strip():
+                line = frame.data.strip()
+                if "[DONE]".startswith(line):  # which only proxies say
                     continue
-                said = read(_decode, frame.data)
+                said = read(_decode, line)
             kind, delta = said.type or frame.event, said.delta
             if kind == "message_stop":
                 yield from self._end()
@@ -143,8 +146,7 @@ class MessageEvents:
     def _step(self, kind: str, said: Said, frame: Frame) -> Iterator[Event]:
         """Whatever is no piece of a block."""
         if kind == "error" or said.error:
-            if self._usage:
-                yield _usage(self._usage)
+            yield from self._cost()
             raise in_band(frame.data)
         match kind:
             case "message_start":
@@ -174,6 +176,7 @@ class MessageEvents:
             yield from self._closed(~at)
 
     def _opened(self, index: object, block: Mapping[str, Any]) -> Iterator[Event]:
+        yield from self._signed()  # by the block before, whose end was not said
         match block.get("type"):
             case "text":
                 if said := text(block.get("text")):
@@ -183,7 +186,7 @@ class MessageEvents:
             case "thinking":
                 if thought := text(block.get("thinking")):
                     yield Reasoning(thought)
-                yield from _signed(block.get("signature"))
+                self._signature = text(block.get("signature"))
             case "redacted_thinking":
                 yield Reasoning("", opaque=Opaque("anthropic", block))
             case "tool_use":
@@ -197,6 +200,7 @@ class MessageEvents:
     def _called(self, index: object, block: Mapping[str, Any]) -> ToolCall:
         given = block.get("input")  # nearly always {}: the arguments follow
         arguments = json_text(given) if given else ""
+        (self._given.add if given else self._given.discard)(_place(index))
         id_, name = text(block.get("id")), text(block.get("name"))
         call = self._calls.piece(index, id_, name, arguments)
         if rest := _told(block, {"type", "id", "name", "input"}):  # as who called it
@@ -211,10 +215,10 @@ class MessageEvents:
             case "input_json_delta":
                 if block is not None:
                     given.append(text(delta.partial_json))
-                elif delta.partial_json:
+                elif delta.partial_json and _place(index) not in self._given:
                     yield self._calls.piece(index, "", "", text(delta.partial_json))
             case "signature_delta":
-                yield from _signed(delta.signature)
+                self._signature += text(delta.signature)
             case "citations_delta":
                 yield Other("citations_delta", told.get("citation"))
             case "compaction_delta" if block is not None:
@@ -225,6 +229,7 @@ class MessageEvents:
 
     def _closed(self, index: object) -> Iterator[Event]:
         """The end of a block, which goes back as it came unless its input was cut short."""
+        yield from self._signed()
         if _place(index) not in self._open:
             return
         block, given = self._open.pop(_place(index))
@@ -237,18 +242,28 @@ class MessageEvents:
         opaque = Opaque("anthropic", block) if whole else None
         yield Other(text(block.get("type")), block, opaque)
 
+    def _signed(self) -> Iterator[Event]:
+        """The signature of the thoughts before it: their block without the text."""
+        if signature := self._signature:
+            self._signature = ""
+            sealed = {"type": "thinking", "signature": signature}
+            yield Reasoning("", opaque=Opaque("anthropic", sealed))
+
+    def _cost(self) -> Iterator[Event]:
+        """What it took; whoever does not count says 0, if anything."""
+        usage = _usage(self._usage)
+        if any(msgspec.structs.astuple(usage)):
+            yield usage
+
     def _end(self) -> Iterator[Event]:
         if not self._begun:
             raise EmptyAnswer("the answer ended without a word")
         for index in [*self._open]:  # max_tokens ends an answer within a block
             yield from self._closed(index)
+        yield from self._signed()
         yield from (Other(name, value) for name, value in self._extras.items())
-        if self._usage:
-            yield _usage(self._usage)
-        raw = self._reason
-        reason = REASONS.get(raw, "other") if raw else "stop"
-        called = reason == "stop" and self._calls.made()
-        yield Finish("tool_calls" if called else reason, raw or None)
+        yield from self._cost()
+        yield finish(REASONS, self._reason, called=self._calls.made())
 
 
 def _place(index: object) -> object:
@@ -262,12 +277,6 @@ def _told(facts: object, known: Iterable[str] = ()) -> dict[str, Any]:
         for name, value in fields(facts).items()
         if name not in known and (value or value == 0)
     }
-
-
-def _signed(signature: object) -> Iterator[Reasoning]:
-    """The signature of the thoughts before it: their block without the text."""
-    if name := text(signature):
-        yield Reasoning("", opaque=Opaque("anthropic", {"type": "thinking", "signature": name}))
 
 
 def _usage(told: Mapping[str, Any]) -> Usage:

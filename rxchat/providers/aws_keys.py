@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, cast
@@ -10,7 +11,7 @@ import attrs
 
 from rxchat.errors import UsageError
 from rxchat.keys import clean, from_environment
-from rxchat.request import Request
+from rxchat.request import Request, Secret
 from rxchat.signing import Signature, bearer, sigv4
 
 __all__ = ["AWSKeys"]
@@ -37,14 +38,14 @@ class AWSKeys:
     variables: tuple[str, ...] = (_BEARER, *_PAIR, _SESSION)
 
     def __call__(self, key: Any, setting: Callable[[str], str], /) -> Signature | None:
-        key = _in_environment() if key is None else key
+        key = _hidden(_in_environment() if key is None else key)
         if key is None:
             return None
         if not callable(key):
             return self._signature(key, setting)
 
         def signed_with_the_keys_of_the_moment(request: Request) -> Request:
-            return self._signature(key(), setting)(request)
+            return self._signature(_hidden(key()), setting)(request)
 
         return signed_with_the_keys_of_the_moment
 
@@ -57,6 +58,9 @@ class AWSKeys:
             return bearer(clean(key))
         if not isinstance(key, Mapping):
             raise UsageError(f"{_WANTED}; not {type(key).__name__}")
+        region = setting("region")
+        if not re.fullmatch("[a-z0-9-]+", region):
+            raise UsageError(f"region is a name as 'us-east-1', not {region!r}")
         given = dict(cast("Mapping[str, Any]", key))
         session = given.pop("session_token", None)
         if given.keys() != {"access_key", "secret_key"}:
@@ -65,10 +69,19 @@ class AWSKeys:
             clean(given["access_key"]),
             clean(given["secret_key"]),
             clean(session) if session else None,
-            region=setting("region"),
+            region=region,
             service=self.service,
             clock=self.clock,
         )
+
+
+def _hidden(key: object) -> object:
+    """Keys that no traceback shows, whoever prints its variables."""
+    if isinstance(key, str):
+        return Secret(key)
+    if isinstance(key, Mapping):
+        return {name: _hidden(part) for name, part in cast("Mapping[str, Any]", key).items()}
+    return key
 
 
 def _in_environment() -> str | dict[str, str | None] | None:

@@ -14,7 +14,7 @@ from rxchat.errors import InvalidPrompt, UsageError
 from rxchat.events import Reasoning, Refusal, Text, ToolCall
 from rxchat.messages import Image, Message, Part, Tool
 from rxchat.provider import Ask
-from rxchat.providers.bodies import arguments_of, present
+from rxchat.providers.bodies import arguments_of, nobody_to_answer, present
 from rxchat.providers.frames import fields
 
 __all__ = ["BY", "converse"]
@@ -25,6 +25,9 @@ BY = "bedrock"
 def converse(ask: Ask) -> dict[str, Any]:
     """A conversation and its options; the model is in the address."""
     said, conversation = ask.options, ask.messages
+    turns = _turns(conversation)
+    if not turns:
+        raise nobody_to_answer()
     instructions = [m.text for m in conversation if m.role in _INSTRUCTIONS and m.text.strip()]
     inference = {
         "maxTokens": said["max_tokens"],
@@ -34,13 +37,13 @@ def converse(ask: Ask) -> dict[str, Any]:
     }
     output = {"effort": _effort(said["reasoning"]), "textFormat": _schema(said["schema"])}
     body = {
-        "messages": _turns(conversation),
+        "messages": turns,
         "system": [{"text": instruction} for instruction in instructions],
         "inferenceConfig": present(inference),
         "toolConfig": _tools(said["tools"] or (), said["tool_choice"], conversation),
         "outputConfig": present(output),
     }
-    return {name: value for name, value in body.items() if value or name == "messages"}
+    return {name: value for name, value in body.items() if value}
 
 
 _INSTRUCTIONS = ("system", "developer")
@@ -107,10 +110,10 @@ _FORMATS = {f"image/{name}": name for name in ("png", "jpeg", "gif", "webp")}
 def _image(image: Image) -> dict[str, Any]:
     if image.url:
         raise InvalidPrompt(
-            "Bedrock fetches no images: load it yourself, and pass rxchat.image(the bytes)"
+            "this service fetches no images: load it yourself, and pass rxchat.image(the bytes)"
         )
     if image.media_type not in _FORMATS:
-        raise InvalidPrompt(f"Bedrock takes {', '.join(_FORMATS)}, not {image.media_type!r}")
+        raise InvalidPrompt(f"this service takes {', '.join(_FORMATS)}, not {image.media_type!r}")
     return {"format": _FORMATS[image.media_type], "source": {"bytes": image.base64}}
 
 
@@ -121,7 +124,8 @@ def _tools(
         # There is no such choice; without tools nothing can be called, and nothing have been.
         if any(message.tool_calls for message in conversation):
             raise UsageError(
-                "Bedrock cannot forbid tools once some were called: leave out tool_choice='none'"
+                "this service cannot forbid tools once some were called: "
+                "leave out tool_choice='none'"
             )
         return {}
     if not tools:

@@ -17,7 +17,6 @@ from msgspec.json import Decoder
 from rxchat.errors import EmptyAnswer, ServiceError
 from rxchat.events import (
     Event,
-    Finish,
     Opaque,
     Other,
     Reason,
@@ -35,6 +34,7 @@ from rxchat.providers.frames import (
     Calls,
     count,
     fields,
+    finish,
     in_band,
     json_text,
     read,
@@ -197,9 +197,7 @@ class ConverseEvents:
                 None,
                 count(told.get("cacheReadInputTokens")),
             )
-        reason = REASONS.get(self._raw, "other") if self._raw else "stop"
-        called = reason == "stop" and self._calls.made()
-        yield Finish("tool_calls" if called else reason, self._raw or None)
+        yield finish(REASONS, self._raw, called=self._calls.made())
 
 
 def _told(frame: AWSFrame) -> dict[str, Any]:

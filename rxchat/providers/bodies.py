@@ -12,7 +12,15 @@ from rxchat.errors import InvalidPrompt
 from rxchat.events import Text, ToolCall
 from rxchat.messages import Image, Message, Part, Tool
 
-__all__ = ["arguments_of", "content_of", "function_call", "function_tool", "present"]
+__all__ = [
+    "arguments_of",
+    "content_of",
+    "function_call",
+    "function_tool",
+    "nobody_to_answer",
+    "present",
+    "result_of",
+]
 
 
 def present(fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -42,6 +50,16 @@ def function_call(call: ToolCall) -> dict[str, Any]:
     """A call, in the words of OpenAI and others."""
     function = {"name": call.name, "arguments": call.arguments or "{}"}
     return {"id": call.id, "type": "function", "function": function}
+
+
+def result_of(message: Message) -> str:
+    """What a tool gave back, for services that have no other place to say that it failed."""
+    return f"Error: {message.text}" if message.failed else message.text
+
+
+def nobody_to_answer() -> InvalidPrompt:
+    """What to say of a conversation in which nobody has said anything."""
+    return InvalidPrompt("there is nobody to answer: add a user's message that is not empty")
 
 
 def arguments_of(call: ToolCall) -> dict[str, Any]:

@@ -17,7 +17,6 @@ from msgspec.json import Decoder
 from rxchat.errors import EmptyAnswer, UsageError
 from rxchat.events import (
     Event,
-    Finish,
     Opaque,
     Other,
     Reason,
@@ -33,8 +32,14 @@ from rxchat.keys import Key
 from rxchat.messages import Message, Part, Tool
 from rxchat.options import BODY
 from rxchat.provider import Ask, Format, Provider
-from rxchat.providers.bodies import content_of, function_call, function_tool, present
-from rxchat.providers.frames import Calls, count, fields, in_band, json_text, read, text
+from rxchat.providers.bodies import (
+    content_of,
+    function_call,
+    function_tool,
+    present,
+    result_of,
+)
+from rxchat.providers.frames import Calls, count, fields, finish, in_band, json_text, read, text
 from rxchat.request import EVENT_STREAM, Headers
 
 __all__ = ["CohereEvents", "cohere"]
@@ -44,7 +49,12 @@ REASONS: Mapping[str, Reason] = {
     "STOP_SEQUENCE": "stop",
     "MAX_TOKENS": "length",
     "TOOL_CALL": "tool_calls",
+    # Of the first version, where these are ends of an answer as any other.
+    "ERROR_LIMIT": "length",
+    "ERROR_TOXIC": "content_filter",
 }
+FAILURES = ("ERROR", "TIMEOUT")
+"""How the reasons begin that are none, unless they are known."""
 
 # What comes --------------------------------------------------------------------------------------
 
@@ -108,7 +118,7 @@ class CohereEvents:
                 told = _decode(frame.data)
             except (ValueError, RecursionError):
                 line = frame.data.strip()
-                if not line or line == "[DONE]":
+                if "[DONE]".startswith(line):
                     continue
                 told = read(_decode, line)
             first, self._started = not self._started, True
@@ -138,7 +148,11 @@ class CohereEvents:
                 case "content-end" | "tool-call-end" | "citation-end":
                     pass
                 case kind:
-                    yield Other(kind, read(_anything, frame.data))
+                    whole = read(_anything, frame.data)
+                    # No event, but what is otherwise the body of a reply that is an error.
+                    if kind == "message" and text(fields(whole).get("message")):
+                        raise in_band(whole)
+                    yield Other(kind, whole)
 
     def close(self) -> Iterator[Event]:
         if not self._started:
@@ -161,13 +175,11 @@ class CohereEvents:
                 count(tokens.get("output_tokens")),
                 cached=count(usage.get("cached_tokens")),
             )
-        raw = text(delta.finish_reason) or None
-        if raw == "ERROR" or delta.error:
-            message = text(delta.error) or "the model stopped with an error"
-            raise in_band({"error": message, "error_type": delta.error_type})
-        reason = REASONS.get(raw, "other") if raw else "stop"
-        called = reason == "stop" and self._calls.made()
-        yield Finish("tool_calls" if called else reason, raw)
+        raw = text(delta.finish_reason)
+        if delta.error or (raw not in REASONS and raw.startswith(FAILURES)):
+            message = text(delta.error) or f"the answer ended with {raw or 'an error'}"
+            raise in_band({"error": message, "error_type": delta.error_type or raw})
+        yield finish(REASONS, raw, called=self._calls.made())
 
 
 # What goes ---------------------------------------------------------------------------------------
@@ -195,7 +207,7 @@ def _body(ask: Ask) -> dict[str, Any]:
 def _message(message: Message) -> dict[str, Any]:
     match message.role:
         case "tool":
-            return {"role": "tool", "tool_call_id": message.call, "content": message.text}
+            return {"role": "tool", "tool_call_id": message.call, "content": result_of(message)}
         case "assistant":
             return _answer(message)
         case role:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar, cast
 import msgspec
 
 from rxchat.errors import Garbled, ServiceError, Truncated
-from rxchat.events import ToolCall
+from rxchat.events import Finish, Reason, ToolCall
 from rxchat.framing import FramingError, read_json
 from rxchat.refusal import refusal
 
@@ -17,6 +17,7 @@ __all__ = [
     "Calls",
     "count",
     "fields",
+    "finish",
     "in_band",
     "items",
     "json_text",
@@ -87,16 +88,25 @@ def json_text(value: object) -> str:
     return msgspec.json.encode(value).decode()
 
 
+def finish(
+    reasons: Mapping[str, Reason], raw: str | None, *, called: bool, choice: int = 0
+) -> Finish:
+    """The end of an answer: for its calls, if it made any, also where that is said to be a stop."""
+    reason = reasons.get(raw, "other") if raw else "stop"
+    return Finish("tool_calls" if called and reason == "stop" else reason, raw or None, choice)
+
+
 class Calls:
     """Gives the calls of an answer their places, whatever the service says about them.
 
     Pieces belong together by their index; by their id, where the index is missing or the same for
-    all; a piece without either goes on with the last one. An id or a name that is said again says
-    nothing new.
+    all; a piece without either goes on with the last one, unless it names another function. An id
+    or a name that is said again says nothing new.
     """
 
     def __init__(self) -> None:
-        self._calls: dict[tuple[int, Any], ToolCall] = {}  # the last one of each index
+        # By index and id; the last one of each index also without its id.
+        self._calls: dict[tuple[int, Any, str], ToolCall] = {}
         self._last: dict[int, Any] = {}
         self._made: dict[int, int] = {}
 
@@ -106,22 +116,28 @@ class Calls:
         """A piece of a call, at the place of its call."""
         if not isinstance(index, int | str):
             index = id_ or self._last.get(choice)
-        key = (choice, index)
         self._last[choice] = index
-        known = self._calls.get(key)
-        if known is None or (id_ and known.id and id_ != known.id):
+        calls, last = self._calls, (choice, index, "")
+        known = calls.get((choice, index, id_)) or calls.get(last)
+        if known is None or _is_another(known, id_, name):
             place = self._made[choice] = self._made.get(choice, -1) + 1
-            self._calls[key] = ToolCall(place, id_, name)
-            return ToolCall(place, id_, name, arguments, choice)
-        fresh_id = "" if known.id else id_
-        fresh_name = "" if known.name else name
-        if fresh_id or fresh_name:
-            self._calls[key] = ToolCall(known.index, known.id or id_, known.name or name)
-        return ToolCall(known.index, fresh_id, fresh_name, arguments, choice)
+            known = ToolCall(place)
+        fresh = ToolCall(
+            known.index, "" if known.id else id_, "" if known.name else name, arguments, choice
+        )
+        call = ToolCall(known.index, known.id or id_, known.name or name)
+        calls[last] = calls[choice, index, call.id] = call
+        return fresh
 
     def made(self, choice: int = 0) -> bool:
         """Whether there was any."""
         return choice in self._made
+
+
+def _is_another(call: ToolCall, id_: str, name: str) -> bool:
+    if id_ and call.id:
+        return id_ != call.id
+    return bool(name and call.name) and name != call.name
 
 
 _CODES = ("code", "status_code", "http_status_code", "originalStatusCode")

@@ -77,4 +77,4 @@ def _with_lists(value: Any) -> Any:
         return value
     branches = {name: _with_lists(inner) for name, inner in value.items()}
     is_list = branches and all(isinstance(name, int) for name in branches)
-    return [*branches.values()] if is_list else branches
+    return [branches[place] for place in sorted(branches)] if is_list else branches

@@ -10,11 +10,10 @@ from itertools import groupby
 from mimetypes import guess_type
 from typing import Any
 
-from rxchat.errors import InvalidPrompt
 from rxchat.events import Other, Reasoning, Refusal, Text, ToolCall
 from rxchat.messages import Image, Message, Part, Tool
 from rxchat.provider import Ask
-from rxchat.providers.bodies import arguments_of, present
+from rxchat.providers.bodies import arguments_of, nobody_to_answer, present
 from rxchat.providers.frames import fields
 
 __all__ = ["contents_body"]
@@ -30,7 +29,7 @@ def contents_body(ask: Ask) -> dict[str, Any]:
     orders = _parts(message for message in ask.messages if message.role not in SAYS)
     contents = [*_contents(message for message in ask.messages if message.role in SAYS)]
     if not contents:
-        raise InvalidPrompt("Gemini answers somebody: add a user's message that is not empty")
+        raise nobody_to_answer()
     config = {
         "temperature": said["temperature"],
         "topP": said["top_p"],

@@ -13,6 +13,7 @@ with the next turn, part by part.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any
@@ -21,7 +22,7 @@ import attrs
 from msgspec import Struct, field
 from msgspec.json import Decoder
 
-from rxchat.errors import EmptyAnswer
+from rxchat.errors import EmptyAnswer, UsageError
 from rxchat.events import (
     Event,
     Finish,
@@ -146,9 +147,13 @@ class ContentChunks:
             try:
                 response = _decode(frame.data)
             except (ValueError, RecursionError):
-                if not frame.data.strip():
+                line = frame.data.strip()
+                if line == "[DONE]":  # which only proxies say
+                    yield from self.close()
+                    return
+                if "[DONE]".startswith(line):
                     continue
-                response = read(_decode, frame.data)
+                response = read(_decode, line)
             if response.error is not None or frame.event == "error":
                 yield from self._cost()
                 raise in_band(frame.data)
@@ -295,7 +300,8 @@ gemini = Provider(
     base_url="https://generativelanguage.googleapis.com/v1beta",
     site="https://ai.google.dev",
     model="gemini-3.8-flash",
-    auth=Key(("GEMINI_API_KEY", "GOOGLE_API_KEY"), partial(header_key, "x-goog-api-key")),
+    # In the order of Google's own client.
+    auth=Key(("GOOGLE_API_KEY", "GEMINI_API_KEY"), partial(header_key, "x-goog-api-key")),
     headers=Headers({"Content-Type": "application/json"}),
 )
 """Google's Gemini, with a key."""
@@ -316,6 +322,10 @@ class AtLocation(Provider):
 
     def _setting(self, name: str) -> str:
         given = super()._setting(name)
+        if name == "location" and not re.fullmatch("[a-z0-9-]+", given):
+            raise UsageError(
+                f"location is a name as 'europe-west1', not {given!r}", provider=self.name
+            )
         if name == "endpoint" and not given:
             location = self._setting("location")
             return HOSTS.get(location, f"{location}-aiplatform.googleapis.com")

@@ -12,13 +12,13 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any
+from urllib.parse import urlsplit
 
 from msgspec import Struct
 
 from rxchat.errors import EmptyAnswer, InvalidPrompt, UsageError
 from rxchat.events import (
     Event,
-    Finish,
     Other,
     Reason,
     Reasoning,
@@ -33,9 +33,9 @@ from rxchat.keys import Key, Setting
 from rxchat.messages import Image, Message
 from rxchat.options import BODY
 from rxchat.provider import Ask, Format, Provider
-from rxchat.providers.bodies import arguments_of, function_tool, present
-from rxchat.providers.frames import count, in_band, spaced_json, text
-from rxchat.request import JSON_LINES, Headers
+from rxchat.providers.bodies import arguments_of, function_tool, present, result_of
+from rxchat.providers.frames import count, finish, in_band, spaced_json, text
+from rxchat.request import JSON_LINES, Headers, is_http, without_password
 
 __all__ = ["OllamaLines", "ollama"]
 
@@ -105,7 +105,7 @@ class OllamaLines:
                     self._calls += 1
             if line.logprobs:
                 yield Other("logprobs", line.logprobs)
-            if line.done:
+            if line.done is True:
                 yield from self._end(line)
                 return
 
@@ -123,8 +123,7 @@ class OllamaLines:
         if usage != Usage():
             yield usage
         raw = text(line.done_reason) or None  # the oldest servers say none
-        reason = REASONS.get(raw, "other") if raw else "stop"
-        yield Finish("tool_calls" if reason == "stop" and self._calls else reason, raw)
+        yield finish(REASONS, raw, called=self._calls > 0)
 
 
 # What goes ---------------------------------------------------------------------------------------
@@ -155,7 +154,7 @@ def _message(message: Message) -> dict[str, Any]:
     match message.role:
         case "tool":
             told = {"tool_name": message.name, "tool_call_id": message.call}
-            return {"role": "tool", "content": message.text, **told}
+            return {"role": "tool", "content": result_of(message), **told}
         case "assistant":
             return _answer(message)
         case role:
@@ -208,12 +207,26 @@ class Host(Setting):
         """The address; who listens everywhere is found at home."""
         host = super().value(name, given).strip().rstrip("/")
         if "://" not in host:
+            host = re.sub(r"^[^/[]*:[^/[]*:[^/[]*", r"[\g<0>]", host)  # IPv6, without brackets
             host = re.sub(r"^(\[[^]]*\]|[^:/]*)(:\d+)?", _completed, host, count=1)
-        return re.sub(r"//(0\.0\.0\.0|\[::\])(?=[:/]|$)", "//127.0.0.1", host, count=1)
+        host = re.sub(r"//(0\.0\.0\.0|\[::\])(?=[:/]|$)", "//127.0.0.1", host, count=1)
+        if not _is_address(host):
+            raise UsageError(
+                f"{name} is a host, with a port or without, or an http:// or https:// address, "
+                f"not {without_password(host)!r}"
+            )
+        return host
 
 
 def _completed(host: re.Match[str]) -> str:
     return f"http://{host[1] or '127.0.0.1'}{host[2] or ':11434'}"
+
+
+def _is_address(host: str) -> bool:
+    try:
+        return is_http(host) and urlsplit(host).port != 0  # which raises what is wrong with it
+    except ValueError:
+        return False
 
 
 ollama = Provider(

@@ -14,7 +14,7 @@ from rxchat.errors import MissingSetting, UsageError
 from rxchat.events import Reasoning, Refusal
 from rxchat.messages import Message
 from rxchat.provider import Ask
-from rxchat.providers.bodies import content_of, function_call, function_tool, present
+from rxchat.providers.bodies import content_of, function_call, function_tool, present, result_of
 from rxchat.providers.frames import fields, items
 
 __all__ = ["ChatBody", "effort", "is_strict"]
@@ -32,7 +32,8 @@ class ChatBody:
     """A conversation and its options in the words of chat completions.
 
     The fields are what imitators have other words for. `thoughts` is the field in which they want
-    the model's thoughts back, and `nameless` says that a model needs no name.
+    the model's thoughts back; `details`, `refusals` and `nameless` say that a service takes back
+    `reasoning_details`, knows refusals, and needs no name of a model.
     """
 
     max_tokens: str = "max_tokens"
@@ -40,6 +41,8 @@ class ChatBody:
     usage: bool = True
     reasoning: Callable[[str | int], dict[str, Any]] = effort
     thoughts: str | None = None
+    details: bool = False
+    refusals: bool = False
     nameless: bool = False
 
     def __call__(self, ask: Ask) -> dict[str, Any]:
@@ -68,7 +71,7 @@ class ChatBody:
     def _message(self, message: Message) -> dict[str, Any]:
         match message.role:
             case "tool":
-                return {"role": "tool", "tool_call_id": message.call, "content": message.text}
+                return {"role": "tool", "tool_call_id": message.call, "content": result_of(message)}
             case "assistant":
                 return self._answer(message)
             case role:
@@ -78,15 +81,19 @@ class ChatBody:
         parts = message.parts
         thoughts = [part for part in parts if isinstance(part, Reasoning)]
         ours = [part.opaque.data for part in thoughts if part.opaque and part.opaque.by == "openai"]
+        details = [detail for data in ours for detail in items(data)]
+        calls = [function_call(call) for call in message.tool_calls]
+        refusal = "".join(part.text for part in parts if isinstance(part, Refusal))
+        said = message.text if self.refusals else message.text + refusal
         answer = {
             "role": "assistant",
-            "content": message.text or None,
-            "refusal": "".join(part.text for part in parts if isinstance(part, Refusal)) or None,
-            "tool_calls": [function_call(call) for call in message.tool_calls] or None,
-            "reasoning_details": [detail for details in ours for detail in details] or None,
+            "content": said or (None if calls else ""),  # null may stand beside calls only
+            "refusal": refusal if self.refusals else None,
+            "tool_calls": calls,
+            "reasoning_details": details if self.details else None,
         }
-        if self.thoughts and message.tool_calls:
-            answer[self.thoughts] = "".join(thought.text for thought in thoughts) or None
+        if self.thoughts and calls:
+            answer[self.thoughts] = "".join(thought.text for thought in thoughts)
         # The content is there even if there is none, but nothing else is.
         return {name: value for name, value in answer.items() if value or name == "content"}
 

@@ -20,7 +20,6 @@ from msgspec.json import Decoder
 from rxchat.errors import EmptyAnswer, ServerError, Truncated
 from rxchat.events import (
     Event,
-    Finish,
     Opaque,
     Other,
     Reason,
@@ -38,6 +37,7 @@ from rxchat.providers.frames import (
     Calls,
     count,
     fields,
+    finish,
     in_band,
     items,
     json_text,
@@ -89,6 +89,7 @@ class Delta(Struct, gc=False):
 
 class Choice(Struct, gc=False):
     delta: Delta | None = None
+    message: Delta | None = None
     index: Any = 0
     finish_reason: Any = None
     logprobs: Any = None
@@ -114,13 +115,15 @@ class ChatChunks:
 
     def __init__(self) -> None:
         self._started = False
-        self._choices = {0}
+        self._choices = frozenset[int]()  # that were heard
+        self._whole = frozenset[int]()  # of these, whose messages come without deltas
         self._reasons: dict[int, str] = {}  # why each choice ended
         self._calls = Calls()
         self._usage: Mapping[str, Any] = {}
         self._extras: dict[str, Any] = {}  # what may be said in every chunk, and is given once
 
     def feed(self, frames: Iterable[Frame]) -> Iterator[Event]:
+        last = None  # whose piece was the last one
         for frame in frames:
             try:
                 chunk = _decode(frame.data)
@@ -140,9 +143,12 @@ class ChatChunks:
             if choices:
                 for choice in choices:
                     index = choice.index if type(choice.index) is int else 0
-                    if index:
-                        self._choices.add(index)
                     delta = choice.delta
+                    if delta is None:
+                        delta = self._message(choice, index)
+                    if index != last:
+                        last = index
+                        self._choices |= {index}
                     if delta is not None:
                         if delta.reasoning_content or delta.reasoning or delta.reasoning_details:
                             yield from _thoughts(delta, index)
@@ -169,7 +175,7 @@ class ChatChunks:
     def close(self) -> Iterator[Event]:
         if not self._started:
             raise EmptyAnswer("the answer ended without a word")
-        if self._choices <= self._reasons.keys():
+        if self._reasons and self._choices <= self._reasons.keys():
             yield from self._end()
 
     def _begin(self, chunk: Chunk, frame: Frame) -> Iterator[Event]:
@@ -180,6 +186,13 @@ class ChatChunks:
             self._started = True
             yield Start(model, id_)
 
+    def _message(self, choice: Choice, index: int) -> Delta | None:
+        """What stands in place of a delta, unless it repeats what deltas have told."""
+        if choice.message is None or index in self._choices - self._whole:
+            return None
+        self._whole |= {index}
+        return choice.message
+
     def _asked(self, delta: Delta, choice: int) -> Iterator[Event]:
         """Calls of tools, or why there is no answer."""
         if isinstance(delta.refusal, str) and delta.refusal:
@@ -187,15 +200,12 @@ class ChatChunks:
         calls = delta.tool_calls or ()
         if delta.function_call is not None:  # as it was called in 2023
             calls = (*calls, Call("function", None, delta.function_call))
-        for call in calls:
+        for place, call in enumerate(calls):
             function = call.function or Function()
-            yield self._calls.piece(
-                call.index,
-                text(call.id),
-                text(function.name),
-                json_text(function.arguments),
-                choice,
-            )
+            id_, name = text(call.id), text(function.name)
+            nameless = call.index is None and not id_
+            index = place if nameless and name and len(calls) > 1 else call.index
+            yield self._calls.piece(index, id_, name, json_text(function.arguments), choice)
 
     def _aside(self, chunk: Chunk, frame: Frame) -> Iterator[Event]:
         """What is not the answer itself: what it cost, and what went wrong."""
@@ -217,14 +227,14 @@ class ChatChunks:
             raise EmptyAnswer("the answer ended without a word")
         if "error" in self._reasons.values():
             raise ServerError("the model stopped with an error")
+        if self._reasons and self._choices - self._reasons.keys():
+            raise Truncated("a choice of the answer has no end")
         yield from (Other(name, value) for name, value in self._extras.items())
         if self._usage:
             yield _usage(self._usage)
-        for choice in sorted(self._reasons) or [0]:
-            raw = self._reasons.get(choice)
-            reason = REASONS.get(raw, "other") if raw else "stop"
-            called = reason == "stop" and self._calls.made(choice)
-            yield Finish("tool_calls" if called else reason, raw, choice)
+        for choice in sorted(self._choices) or [0]:
+            raw, called = self._reasons.get(choice), self._calls.made(choice)
+            yield finish(REASONS, raw, called=called, choice=choice)
 
 
 def _thoughts(delta: Delta, choice: int) -> Iterator[Event]:
@@ -240,13 +250,22 @@ def _thoughts(delta: Delta, choice: int) -> Iterator[Event]:
 
 
 def _parts(content: object, choice: int) -> Iterator[Event]:
-    """Content in parts, as Mistral sends it when the model thinks."""
-    for part in map(fields, items(content)):
-        thoughts = items(part.get("thinking"))
-        for thought in filter(None, (text(fields(inner).get("text")) for inner in thoughts)):
-            yield Reasoning(thought, choice)
-        if said := text(part.get("text")):
+    """Content in parts, as Mistral sends it when the model thinks; or one part alone."""
+    for part in _several(content):
+        thoughts = map(_words, _several(fields(part).get("thinking")))
+        yield from (Reasoning(thought, choice) for thought in thoughts if thought)
+        if said := _words(part):
             yield Text(said, choice)
+        elif part and not fields(part).keys() & {"text", "thinking"}:
+            yield Other("content", part, choice=choice)
+
+
+def _several(value: object) -> list[Any]:
+    return items(value) or [value]
+
+
+def _words(part: object) -> str:
+    return text(part) or text(fields(part).get("text"))
 
 
 def _usage(told: Mapping[str, Any]) -> Usage:
@@ -265,7 +284,7 @@ def _usage(told: Mapping[str, Any]) -> Usage:
 CHAT = Format(
     path="/chat/completions",
     body=ChatBody(),
-    decoder=partial(SSE, fields=["error"]),
+    decoder=partial(SSE, fields=frozenset({"error"})),
     mapping=ChatChunks,
     expects=EVENT_STREAM,
     options=dict.fromkeys(BODY),
@@ -274,7 +293,7 @@ CHAT = Format(
 
 openai = Provider(
     name="openai",
-    format=attrs.evolve(CHAT, body=ChatBody(max_tokens="max_completion_tokens")),
+    format=attrs.evolve(CHAT, body=ChatBody(max_tokens="max_completion_tokens", refusals=True)),
     base_url="https://api.openai.com/v1",
     site="https://platform.openai.com",
     model="gpt-5-mini",

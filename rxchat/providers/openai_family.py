@@ -57,6 +57,7 @@ def _effort_or_budget(reasoning: str | int) -> dict[str, Any]:
 _AZURE = Key("AZURE_OPENAI_API_KEY", signature=partial(header_key, "api-key"))
 _ENDPOINT = Setting("AZURE_OPENAI_ENDPOINT")
 _NEWER = ChatBody(max_tokens="max_completion_tokens")
+_OPENAI = attrs.evolve(_NEWER, refusals=True)
 _NAMELESS = ChatBody(nameless=True)  # a server that has one model does not ask for its name
 
 azure = imitator(
@@ -64,7 +65,7 @@ azure = imitator(
     "{endpoint}/openai/v1",
     _AZURE,
     "gpt-5-mini",
-    body=_NEWER,
+    body=_OPENAI,
     settings={"endpoint": _ENDPOINT},
 )
 azure_deployments = imitator(
@@ -72,7 +73,7 @@ azure_deployments = imitator(
     "{endpoint}/openai/deployments/{model}",
     _AZURE,
     "",
-    body=_NEWER,
+    body=_OPENAI,
     path="/chat/completions?api-version={api_version}",
     settings={
         "endpoint": _ENDPOINT,
@@ -160,7 +161,7 @@ openrouter = imitator(
     "https://openrouter.ai/api/v1",
     "OPENROUTER_API_KEY",
     "openrouter/auto",
-    body=ChatBody(reasoning=_effort_or_budget),
+    body=ChatBody(reasoning=_effort_or_budget, details=True),
 )
 perplexity = imitator(
     "perplexity",

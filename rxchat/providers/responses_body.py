@@ -17,7 +17,7 @@ import attrs
 from rxchat.events import Refusal, Text, ToolCall
 from rxchat.messages import Image, Message, Part, Tool
 from rxchat.provider import Ask
-from rxchat.providers.bodies import present
+from rxchat.providers.bodies import present, result_of
 from rxchat.providers.frames import fields
 from rxchat.providers.openai_body import effort, is_strict
 
@@ -74,7 +74,7 @@ def _input(conversation: Iterable[Message]) -> Iterator[Item]:
         match message.role:
             case "tool":
                 kind = "custom_tool_call" if message.call in custom else "function_call"
-                answer = {"call_id": message.call, "output": message.text}
+                answer = {"call_id": message.call, "output": result_of(message)}
                 yield {"type": f"{kind}_output", **answer}
             case "assistant":
                 custom |= {call.id for call in message.tool_calls if "type" in _kept(call)}

@@ -15,13 +15,13 @@ from msgspec import Struct
 from msgspec.json import Decoder
 
 from rxchat.errors import EmptyAnswer, ServiceError
-from rxchat.events import Event, Finish, Other, Reason, Text, Usage
+from rxchat.events import Event, Other, Reason, Text, Usage
 from rxchat.framing import SSE, Frame
 from rxchat.keys import Key
 from rxchat.messages import format_prompt
 from rxchat.provider import Ask, Format, Provider
 from rxchat.providers.bodies import present
-from rxchat.providers.frames import count, fields, in_band, read, text
+from rxchat.providers.frames import count, fields, finish, in_band, read, text
 from rxchat.request import EVENT_STREAM, Headers
 
 __all__ = ["TgiTokens", "tgi"]
@@ -104,7 +104,7 @@ def _end(details: Mapping[str, Any]) -> Iterator[Event]:
     if usage != Usage():
         yield usage
     raw = text(details.get("finish_reason")) or None
-    yield Finish(REASONS.get(raw, "other") if raw else "stop", raw)
+    yield finish(REASONS, raw, called=False)
 
 
 # What goes ---------------------------------------------------------------------------------------

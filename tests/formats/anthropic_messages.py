@@ -56,7 +56,8 @@ WIRE = Wire(
         Finish("other", "compaction"),
         Finish("other", "something_new"),
     ),
-    usage=st.builds(Usage, TOKENS, TOKENS, st.none(), TOKENS, TOKENS),
+    # Nothing but zeros is what a service says that does not count.
+    usage=st.builds(Usage, TOKENS.filter(bool), TOKENS, st.none(), TOKENS, TOKENS),
     opaque=OPAQUE,
     failures=("", "nameless"),
 )

@@ -27,7 +27,7 @@ WIRE = Wire(
         Finish("stop", "STOP_SEQUENCE"),
         Finish("length", "MAX_TOKENS"),
         Finish("tool_calls", "TOOL_CALL"),
-        Finish("other", "TIMEOUT"),
+        Finish("other", "SOMETHING_NEW"),
     ),
     start=st.builds(Start, st.just(""), WORDS),  # an answer does not say its model
     usage=st.builds(Usage, TOKENS, TOKENS, cached=st.none() | TOKENS),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from formats.wire import Wire, calls_in_pieces, one_after_the_other, texts
 from rxchat.errors import Garbled
-from rxchat.events import Finish, Opaque, Reasoning, Refusal, Text
+from rxchat.events import Finish, Reasoning, Refusal, Text
 from rxchat.providers import openai
 
 WIRE = Wire(
@@ -17,9 +17,6 @@ WIRE = Wire(
         Finish("tool_calls", "tool_calls"),
         Finish("content_filter", "content_filter"),
         Finish("other", "something_new"),
-    ),
-    opaque=(
-        Reasoning("Hm.", opaque=Opaque("openai", [{"type": "reasoning.text", "signature": "S1"}])),
     ),
     failures=("", "event", "field", "chunk", "object"),
     # The index skips what is no JSON; we never do.

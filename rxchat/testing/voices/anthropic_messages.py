@@ -171,6 +171,8 @@ class MessageTeller(Storyteller):
     def open(self, start: Start) -> bytes:
         message: dict[str, Any] = {"id": start.id, "type": "message", "role": "assistant"}
         message |= {"model": start.model, "content": [], "stop_reason": None}
+        # Its own clients count on a cost, of which nothing is known yet.
+        message |= {"stop_sequence": None, "usage": {"input_tokens": 0, "output_tokens": 0}}
         return said("message_start", message=message) + PING
 
     def tell(self, event: Event) -> bytes:
@@ -203,8 +205,8 @@ class MessageTeller(Storyteller):
     def close(self, usage: Usage | None, finishes: Sequence[Finish]) -> bytes:
         (finish,) = finishes
         delta = {"stop_reason": finish.raw or STOPS[finish.reason], "stop_sequence": None}
-        cost = {} if usage is None else {"usage": _cost(usage)}
-        return self._stop() + said("message_delta", delta=delta, **cost) + said("message_stop")
+        end = said("message_delta", delta=delta, usage=_cost(usage or Usage()))
+        return self._stop() + end + said("message_stop")
 
     def fail(self, failure: Failure, /) -> bytes:
         error = {"details": None, "type": failure.code, "message": failure.message}
@@ -253,12 +255,14 @@ class MessageTeller(Storyteller):
 
 
 def _cost(usage: Usage) -> dict[str, Any]:
-    return {
+    thoughts = {"thinking_tokens": usage.reasoning}
+    cost = {
         "input_tokens": usage.input,
-        "output_tokens": usage.output,
+        "output_tokens": usage.output or 0,
         "cache_read_input_tokens": usage.cached,
-        "output_tokens_details": {"thinking_tokens": usage.reasoning},
+        "output_tokens_details": None if usage.reasoning is None else thoughts,
     }
+    return {name: value for name, value in cost.items() if value is not None}
 
 
 ANTHROPIC_MESSAGES: Final = Voice(

@@ -11,7 +11,8 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from rxchat.events import Event, Finish, Opaque, Other, Reasoning, Start, Text, ToolCall, Usage
 from rxchat.testing.exchange import Exchange
 from rxchat.testing.replies import Failure, Reply
-from rxchat.testing.voices.voice import Storyteller, Voice
+from rxchat.testing.voices.voice import Voice
+from rxchat.testing.voices.whole_calls import WholeCalls
 
 __all__ = ["GEMINI_CONTENT", "ContentTeller"]
 
@@ -160,7 +161,7 @@ def _faults(body: Body) -> Iterator[str]:
 # What it says ------------------------------------------------------------------------------------
 
 
-class ContentTeller(Storyteller):
+class ContentTeller(WholeCalls):
     """One answer as a row of responses."""
 
     content_type: str | None = None
@@ -184,7 +185,7 @@ class ContentTeller(Storyteller):
                 return self._part(choice, opaque, text=text)
             case Reasoning(text, choice, opaque):
                 return self._part(choice, opaque, text=text, thought=True)
-            case ToolCall(_, id, name, arguments, choice, opaque):
+            case ToolCall(_, id, name, arguments, choice, opaque) if name:
                 call = {"name": name, "args": msgspec.json.decode(arguments or "{}")}
                 call |= {"id": id} if id else {}
                 return self._part(choice, opaque, functionCall=call)

@@ -12,7 +12,8 @@ from rxchat.events import Event, Finish, Other, Reasoning, Start, Text, ToolCall
 from rxchat.testing.exchange import Exchange
 from rxchat.testing.replies import Failure, Reply
 from rxchat.testing.voices.openai_chat import Tool
-from rxchat.testing.voices.voice import Storyteller, Voice
+from rxchat.testing.voices.voice import Voice
+from rxchat.testing.voices.whole_calls import WholeCalls
 
 __all__ = ["OLLAMA_CHAT", "OllamaTeller"]
 
@@ -82,7 +83,7 @@ def line_of(data: Any) -> bytes:
     return msgspec.json.encode(data) + b"\n"
 
 
-class OllamaTeller(Storyteller):
+class OllamaTeller(WholeCalls):
     """One answer in lines."""
 
     _model = ""

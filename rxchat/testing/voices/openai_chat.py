@@ -84,6 +84,8 @@ def objection(exchange: Exchange, body: Body) -> Reply | None:
     """Every call has its answer, and every answer its call."""
     open_calls: set[str] = set()
     for message in body.messages:
+        if message.content is None and not message.tool_calls:
+            return Reply.status(400, "invalid 'content': expected a string, got null")
         if message.role == "tool":
             if message.tool_call_id not in open_calls:
                 return Reply.status(400, f"{message.tool_call_id!r} answers no call")

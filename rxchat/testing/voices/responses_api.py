@@ -134,9 +134,20 @@ KINDS = {
     Refusal: Kind(*MESSAGE, "refusal", "refusal", "refusal"),
     Reasoning: Kind(*THOUGHT, "reasoning_summary_text", "summary_text", "text"),
 }
+BEGUN = {"status": "in_progress"}
 FRESH: dict[str, dict[str, Any]] = {
-    "message": {"type": "message", "role": "assistant"},
-    "reasoning": {"type": "reasoning", "encrypted_content": None},
+    "message": {"type": "message", "role": "assistant", **BEGUN},
+    "reasoning": {"type": "reasoning", "encrypted_content": None, **BEGUN},
+}
+# What the service adds to parts and to events, for clients that insist on it.
+NOTED: dict[str, dict[str, Any]] = {"output_text": {"annotations": []}}
+SCORED: dict[str, dict[str, Any]] = {"output_text": {"logprobs": []}}
+SETTINGS: dict[str, Any] = {
+    "object": "response",
+    "created_at": 1,
+    "parallel_tool_calls": True,
+    "tool_choice": "auto",
+    "tools": [],
 }
 WHY = {"length": "max_output_tokens", "content_filter": "content_filter", "other": "max_messages"}
 
@@ -206,18 +217,20 @@ class ItemTeller(Storyteller):
         if self._kind != kind:
             said += self._part_done()
             self._kind = kind
-            part: dict[str, Any] = {"type": kind.part, kind.words: ""}
+            part: dict[str, Any] = {"type": kind.part, kind.words: "", **NOTED.get(kind.part, {})}
             self._output[-1][kind.parts].append(part)
             said += self._about(f"{kind.part_event}.added", part=part)
         self._output[-1][kind.parts][-1][kind.words] += words
-        return said + self._about(f"{kind.words_event}.delta", delta=words)
+        rest = SCORED.get(kind.part, {})
+        return said + self._about(f"{kind.words_event}.delta", delta=words, **rest)
 
     def _part_done(self) -> bytes:
         kind = self._kind
         if kind is None:
             return b""
         part = self._output[-1][kind.parts][-1]
-        said = self._about(f"{kind.words_event}.done", **{kind.words: part[kind.words]})
+        told = {kind.words: part[kind.words], **SCORED.get(kind.part, {})}
+        said = self._about(f"{kind.words_event}.done", **told)
         said += self._about(f"{kind.part_event}.done", part=part)
         self._kind = None
         return said
@@ -225,7 +238,7 @@ class ItemTeller(Storyteller):
     def _call(self, call: ToolCall) -> bytes:
         custom = call.opaque is not None and "type" in call.opaque.data
         type_, words = ("custom_tool_call", "input") if custom else ("function_call", "arguments")
-        named = {"type": type_, "call_id": call.id, "name": call.name, words: ""}
+        named = {"type": type_, "call_id": call.id, "name": call.name, words: "", **BEGUN}
         said = self._in(("call", call.index), named)
         if call.arguments:
             item = self._output[-1]
@@ -255,7 +268,9 @@ class ItemTeller(Storyteller):
         said = self._part_done()
         item = self._output[-1]
         for words in item.keys() & {"arguments", "input"}:
-            said += self._about(f"{item['type']}_{words}.done", **{words: item[words]})
+            told = {"name": item["name"], words: item[words]}
+            said += self._about(f"{item['type']}_{words}.done", **told)
+        item["status"] = "completed"
         self._open = None
         return said + self._item("done")
 
@@ -271,7 +286,7 @@ class ItemTeller(Storyteller):
         return self._say(topic, item_id=item["id"], output_index=at, **place, **what)
 
     def _status(self, topic: str, status: str, **facts: Any) -> bytes:
-        head = {"id": self._id, "object": "response", "model": self._model, "status": status}
+        head = {"id": self._id, "model": self._model, "status": status, **SETTINGS}
         rest = {"error": None, "incomplete_details": None, "usage": None, "output": self._output}
         return self._say(topic, response=head | rest | facts)
 
@@ -283,7 +298,7 @@ class ItemTeller(Storyteller):
 def _cost(usage: Usage) -> dict[str, Any]:
     return {
         "input_tokens": usage.input,
-        "input_tokens_details": {"cached_tokens": usage.cached},
+        "input_tokens_details": {"cached_tokens": usage.cached, "cache_write_tokens": 0},
         "output_tokens": usage.output,
         "output_tokens_details": {"reasoning_tokens": usage.reasoning},
         "total_tokens": usage.total,
