@@ -18,6 +18,7 @@ from typing import Any
 
 import aiohttp
 
+from benchmarks.contenders import CONTENDERS, Read
 from benchmarks.report import setting, table, verdict
 from benchmarks.server import local_server
 from rxchat import of
@@ -28,6 +29,7 @@ MB = 1_000_000
 SPEED = 20 * MB  # bytes per second that the slow consumer takes
 GOAL = 25  # MB more than the idle process
 STREAMS = 1_000
+GOAL_HELD = 1.5  # times what the hand loop takes for an open stream
 
 # Ways to read one answer -------------------------------------------------------------------------
 
@@ -47,6 +49,22 @@ def text(url: str, session: aiohttp.ClientSession) -> AsyncIterator[str]:
 
 
 Way = Callable[[str, aiohttp.ClientSession], AsyncIterator[bytes | str]]
+WAYS: dict[str, Way] = {"hand loop, bytes": hand, "rxchat, bytes": data, "rxchat, text": text}
+
+
+def reading(way: Way) -> Read:
+    async def read(url: str, session: aiohttp.ClientSession, take: Callable[[Any], object]) -> None:
+        async for piece in way(url, session):
+            take(piece)
+
+    return read
+
+
+READS: dict[str, tuple[str, Read]] = {
+    **{name: ("text", reading(way)) for name, way in WAYS.items()},
+    "hand loop, OpenAI's format": ("openai", CONTENDERS["by hand"].read),
+    "rxchat, OpenAI's format": ("openai", CONTENDERS["rxchat"].read),
+}
 
 # What is measured --------------------------------------------------------------------------------
 
@@ -75,17 +93,18 @@ async def transfer(url: str, way: Way, size: int, session: aiohttp.ClientSession
     return (resident("VmHWM") - idle) / MB
 
 
-async def held(url: str, way: Way, streams: int, session: aiohttp.ClientSession) -> float:
+async def held(url: str, read: Read, streams: int, session: aiohttp.ClientSession) -> float:
     """kB that a stream takes that has begun and waits for more, while many others do."""
     begun = asyncio.Semaphore(0)
     tasks: list[asyncio.Task[None]] = []
 
-    async def wait_for_more() -> None:
-        async for _ in way(f"{url}/hold/1", session):
-            begun.release()
+    def begin(text: object) -> None:
+        begun.release()
 
     async def hold(streams: int) -> None:
-        tasks.extend(asyncio.create_task(wait_for_more()) for _ in range(streams))
+        tasks.extend(
+            asyncio.create_task(read(f"{url}/hold/1", session, begin)) for _ in range(streams)
+        )
         for _ in range(streams):
             await begun.acquire()
         gc.collect()
@@ -105,9 +124,9 @@ async def measured(measure: Callable[..., Awaitable[float]], *given: Any) -> flo
         return await measure(*given, session)
 
 
-def apart(measure: Callable[..., Any], url: str, way: Callable[..., Any], amount: int) -> float:
+def apart(measure: Callable[..., Any], url: str, name: str, amount: int) -> float:
     """Measure in a process of its own."""
-    names = [measure.__name__, url, way.__name__, str(amount)]
+    names = [measure.__name__, url, name, str(amount)]
     command = [sys.executable, "-m", "benchmarks.memory", "--measure", *names]
     return float(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
 
@@ -118,38 +137,43 @@ def main() -> bool:
     parser.add_argument("--measure", nargs=4, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.measure:
-        measure, url, way, amount = given.measure
-        words = globals()
-        print(asyncio.run(measured(words[measure], url, words[way], int(amount))))
+        measure, url, name, amount = given.measure
+        what = WAYS[name] if measure == "transfer" else READS[name][1]
+        print(asyncio.run(measured(globals()[measure], url, what, int(amount))))
         return True
 
     size = (40 if given.quick else 200) * MB
-    titles = {hand: "hand loop, bytes", data: "rxchat, bytes", text: "rxchat, text"}
+    kinds = ("ascii", "text")
     with local_server() as url:
         peaks = {
-            (way, kind): apart(transfer, f"{url}/{kind}", way, size)
-            for way in titles
-            for kind in ("ascii", "text")
+            (name, kind): apart(transfer, f"{url}/{kind}", name, size)
+            for name in WAYS
+            for kind in kinds
         }
-        held_open = {way: apart(held, f"{url}/text", way, STREAMS) for way in titles}
+        open_ = {
+            name: apart(held, f"{url}/{kind}", name, STREAMS) for name, (kind, _) in READS.items()
+        }
 
     print(f"{setting()}\n")
     rows = [
         (
-            title,
-            *(f"{peaks[way, kind]:.1f}" for kind in ("ascii", "text")),
-            f"{held_open[way]:.1f}",
+            name,
+            *(f"{peaks[name, kind]:.1f}" if name in WAYS else "" for kind in kinds),
+            f"{open_[name]:.1f}",
         )
-        for way, title in titles.items()
+        for name in READS
     ]
     large = f"MB more, {size // MB} MB"
     header = ("", f"{large} of ASCII", f"{large} of any text", f"kB per stream, {STREAMS:,} open")
     print(table(header, rows), end="\n\n")
     verdicts = [
-        verdict(f"{titles[way]} of {kind}", peak, GOAL, " MB more than when idle")
-        for (way, kind), peak in peaks.items()
-        if way is not hand
+        verdict(f"{name} of {kind}", peak, GOAL, " MB more than when idle")
+        for (name, kind), peak in peaks.items()
+        if WAYS[name] is not hand
     ]
+    hand_chat, our_chat = list(open_)[-2:]
+    ratio = open_[our_chat] / open_[hand_chat]
+    verdicts.append(verdict(our_chat, ratio, GOAL_HELD, " x the hand loop per open stream"))
     return all(verdicts)
 
 

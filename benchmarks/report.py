@@ -20,8 +20,11 @@ def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     return "\n".join("| " + " | ".join(map(str, row)) + " |" for row in (header, marks, *rows))
 
 
-def verdict(what: str, found: float, goal: float, unit: str = "") -> bool:
+def verdict(
+    what: str, found: float, goal: float, unit: str = "", *, at_least: bool = False
+) -> bool:
     """Say whether a goal is met, and give it."""
-    met = found <= goal
-    print(f"* {'met' if met else '**missed**'}: {what}: {found:.2f}{unit}, at most {goal:g}{unit}")
+    met = found >= goal if at_least else found <= goal
+    bound = "at least" if at_least else "at most"
+    print(f"* {'met' if met else '**missed**'}: {what}: {found:.2f}{unit}, {bound} {goal:g}{unit}")
     return met

@@ -257,6 +257,8 @@ class Provider:
     def _address(self) -> str:
         """Where to send: what is filled in can neither leave its place nor choose another host."""
         base = self.base_url
+        if "{" not in base + self.path:
+            return base + self.path
         path_begins = base.find("/", base.find("://") + 3) if "://" in base else base.find("/")
 
         def in_base(name: re.Match[str]) -> str:

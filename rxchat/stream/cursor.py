@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import AsyncIterator
 from typing import Generic, TypeVar
 
@@ -23,10 +22,13 @@ _COMPLETED = StopAsyncIteration()
 class _Buffer(Generic[T]):
     """The bounded place between push and pull: the stream fills it, the cursor empties it."""
 
-    __slots__ = ("end", "gate", "high", "items", "loop", "pausing", "waiter")
+    __slots__ = ("end", "gate", "high", "items", "loop", "pausing", "taken", "waiter")
 
     def __init__(self, high: int, scope: Scope) -> None:
-        self.items: deque[T] = deque()
+        # Two lists in place of a deque, which takes much room even if it is empty: what comes, in
+        # order, and what the cursor has taken of it to give it, in reverse.
+        self.items: list[T] = []
+        self.taken: list[T] = []
         self.end: Exception | None = None
         self.waiter: asyncio.Future[None] | None = None
         self.high = high
@@ -38,7 +40,7 @@ class _Buffer(Generic[T]):
         self.items.append(item)
         if self.waiter is not None:
             self._wake()
-        elif not self.pausing and len(self.items) >= self.high:
+        elif not self.pausing and len(self.items) + len(self.taken) >= self.high:
             self.pausing = True
             self.gate.pause()
 
@@ -83,14 +85,14 @@ class Cursor(AsyncIterator[T_co]):
     reference is gone, and `__del__` closes the socket then and there.
     """
 
-    __slots__ = ("_buffer", "_items", "_scope", "_subscription")
+    __slots__ = ("_buffer", "_scope", "_subscription", "_taken")
 
     def __init__(self, stream: Observable[T_co], high: int = 16) -> None:
         if high < 1:
             raise ValueError(f"high must be at least 1, not {high}")
         self._scope = Scope()
         self._buffer = buffer = _Buffer[T_co](high, self._scope)
-        self._items = buffer.items
+        self._taken = buffer.taken
         self._subscription = stream.subscribe(
             buffer.on_next, buffer.on_error, buffer.on_completed, scheduler=self._scope
         )
@@ -99,20 +101,26 @@ class Cursor(AsyncIterator[T_co]):
         return self
 
     async def __anext__(self) -> T_co:
-        items = self._items
-        if not items:
-            buffer = self._buffer
-            while not items and buffer.end is None:
-                try:
-                    await buffer.filled()
-                except asyncio.CancelledError:
-                    # A notebook keeps the interrupted frame alive: do not wait for __del__.
-                    self.close()
-                    buffer.end = Aborted("hung up, because a wait for the next item was cancelled")
-                    raise
-            if not items:
+        taken = self._taken
+        if taken:
+            return taken.pop()
+        buffer = self._buffer
+        items = buffer.items
+        while not items:
+            if buffer.end is not None:
                 raise self._ending()
-        return items.popleft()
+            try:
+                await buffer.filled()
+            except asyncio.CancelledError:
+                # A notebook keeps the interrupted frame alive: do not wait for __del__.
+                self.close()
+                buffer.end = Aborted("hung up, because a wait for the next item was cancelled")
+                raise
+        if len(items) > 1:
+            taken += reversed(items)
+            items.clear()
+            return taken.pop()
+        return items.pop()
 
     def _ending(self) -> Exception:
         end, self._buffer.end = self._buffer.end, _COMPLETED
@@ -128,6 +136,7 @@ class Cursor(AsyncIterator[T_co]):
         """Hang up; what was not taken yet is gone."""
         self._hang_up()
         self._buffer.items.clear()
+        self._taken.clear()
         if self._buffer.end is None:
             self._buffer.on_completed()
 
