@@ -87,6 +87,12 @@ def test_what_a_caller_changes_later_changes_no_provider() -> None:
     assert asked.request("Hi").body == before
 
 
+def test_extra_is_merged_object_by_object_also_over_several_changes() -> None:
+    asked = openai.but(extra={"a": {"b": 1}, "d": 1}).request("Hi", extra={"a": {"c": 2}, "d": 2})
+    assert asked.json["a"] == {"b": 1, "c": 2}
+    assert asked.json["d"] == 2
+
+
 def test_an_endless_value_is_refused() -> None:
     endless: dict[str, Any] = {}
     endless["again"] = endless

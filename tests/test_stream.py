@@ -12,13 +12,15 @@ from typing import Any
 
 import pytest
 import reactivex as rx
+from reactivex import Observable
 from reactivex import operators as stock
+from reactivex.abc import DisposableBase
 
 import rxchat
 from rxchat import Stream, source
 from rxchat import operators as ops
 from rxchat.errors import Aborted, CallbackFailed, ChatError, ConnectionLost, EmptyStream, LoopError
-from rxchat.stream import Pump, Scope, Subscription
+from rxchat.stream import Pump, Scope, Subscription, wrap
 from rxchat.testing import run_virtual
 
 
@@ -558,3 +560,38 @@ def test_streams_run_on_uvloop_and_in_debug_mode(debug: bool) -> None:
             warnings.simplefilter("error")
             with asyncio.Runner(loop_factory=factory, debug=debug) as runner:
                 runner.run(main())
+
+
+class Faucet(DisposableBase):
+    """A source that goes on whatever it is told."""
+
+    def __init__(self) -> None:
+        self.observer: Any = None
+        self.disposed = 0
+
+    def stream(self) -> Stream[int]:
+        def subscribe(observer: Any, scheduler: Any = None) -> DisposableBase:
+            self.observer = observer
+            return self
+
+        return wrap(Observable(subscribe))
+
+    def dispose(self) -> None:
+        self.disposed += 1
+
+
+async def test_nothing_passes_after_an_end_or_after_it_was_disposed_of() -> None:
+    seen: list[object] = []
+    for end in ("on_completed", "on_error", "dispose"):
+        faucet = Faucet()
+        guarded = faucet.stream().pipe(ops.map(lambda item: item))
+        subscription = guarded.subscribe(seen.append, lambda error: None)
+        faucet.observer.on_next(1)
+        if end == "dispose":
+            subscription.dispose()
+        else:
+            getattr(faucet.observer, end)(*([ValueError()] if end == "on_error" else []))
+        faucet.observer.on_next(2)
+        faucet.observer.on_completed()
+        assert faucet.disposed == 1
+    assert seen == [1, 1, 1]

@@ -225,6 +225,25 @@ async def test_what_a_decoder_refuses_is_an_error_after_what_came_before(
     assert (type(caught.value), seen) == (kind, before)
 
 
+class FinishAndFail:
+    """A mapping that knows the end, and stumbles over what follows it."""
+
+    def feed(self, frames: Any) -> Any:
+        for frame in frames:
+            if frame.data == "bad":
+                raise ValueError("what follows the end")
+            yield Finish()
+
+    def close(self) -> Any:
+        return ()
+
+
+@pytest.mark.parametrize("rest", [b"data: bad\n\n", b"\xff", b""])
+async def test_what_follows_the_end_in_the_same_read_is_not_the_answer(rest: bytes) -> None:
+    body = rxchat.of(b"data: end\n\n" + rest)
+    assert await body.pipe(ops.answer(SSE, FinishAndFail), ops.to_list()) == [Finish()]
+
+
 async def test_text_is_of_one_answer_when_there_are_several() -> None:
     said: Stream[Event] = rxchat.of(Text("a"), Text("b", 1), Text("c"), Finish())
     assert await said.pipe(ops.text(), ops.to_list()) == ["a", "c"]
