@@ -66,7 +66,10 @@ def asked(key: Callable[[], T]) -> T:
 
 def from_environment(*variables: str) -> Secret | None:
     """The value of the first of these variables that has one."""
-    return next((Secret(environ[name]) for name in variables if environ.get(name)), None)
+    for name in variables:
+        if name in environ and environ[name]:  # noqa: RUF019  # `get` raises within, and is slow
+            return Secret(environ[name])
+    return None
 
 
 def _names(variables: str | tuple[str, ...]) -> tuple[str, ...]:

@@ -220,6 +220,10 @@ class Provider:
     def _conversation(self, prompt: Prompt) -> tuple[Message, ...]:
         """The prompt, if this format can carry all of it."""
         conversation = messages(prompt)
+        if all(
+            message.role != "tool" and isinstance(message.content, str) for message in conversation
+        ):
+            return conversation  # mere text, as nearly always
         takes_tools = "tools" in self.format.options
         for part in (part for message in conversation for part in message.parts):
             if isinstance(part, Image) and not self.format.images:
@@ -289,7 +293,7 @@ class Provider:
     def _headers(self) -> Headers:
         """The headers with their settings in place; without those whose setting is empty."""
         headers = self.headers
-        for name, value in headers.items():
+        for name, value in headers.plain().items() if self.settings else ():
             if value[:1] == "{" and (setting := value[1:-1]) in self.settings:
                 headers = headers.but(name, self._setting(setting) or None)
         return headers

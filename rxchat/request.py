@@ -67,9 +67,11 @@ class Headers(Mapping[str, str]):
 
     def but(self, name: str, value: str | None) -> Headers:
         """The same fields with one of them changed, or left out."""
-        changed = self | ({} if value is None else {name: value})
-        if value is None:
-            changed._fields.pop(name.lower(), None)
+        if value is not None:
+            return self | {name: value}
+        changed = Headers()
+        changed._fields = {**self._fields}
+        changed._fields.pop(name.lower(), None)
         return changed
 
     def __eq__(self, other: object) -> bool:

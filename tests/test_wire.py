@@ -239,7 +239,7 @@ class FinishAndFail:
 
 
 @pytest.mark.parametrize("rest", [b"data: bad\n\n", b"\xff", b""])
-async def test_what_follows_the_end_in_the_same_read_is_not_the_answer(rest: bytes) -> None:
+async def test_what_cannot_be_read_after_the_end_is_not_the_answer(rest: bytes) -> None:
     body = rxchat.of(b"data: end\n\n" + rest)
     assert await body.pipe(ops.answer(SSE, FinishAndFail), ops.to_list()) == [Finish()]
 

@@ -106,7 +106,13 @@ class Chunk(Struct, gc=False):
     moderation: Any = None
 
 
+class Head(Struct, gc=False):
+    id: Any = None
+    model: Any = None
+
+
 _decode = Decoder(Chunk).decode
+_head = Decoder(Head).decode
 _anything = Decoder().decode
 
 
@@ -180,8 +186,8 @@ class ChatChunks:
 
     def _begin(self, chunk: Chunk, frame: Frame) -> Iterator[Event]:
         """The model and the id are in every chunk, and read once."""
-        whole = fields(read(_anything, frame.data))
-        model, id_ = text(whole.get("model")), text(whole.get("id"))
+        head = read(_head, frame.data)
+        model, id_ = text(head.model), text(head.id)
         if chunk.choices or model or id_:
             self._started = True
             yield Start(model, id_)

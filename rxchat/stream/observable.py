@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Generator
+from functools import cached_property
+from threading import RLock
 from typing import Any, Generic, TypeAlias, TypeVar, cast, overload
 
 import reactivex
@@ -39,6 +41,15 @@ class Stream(Observable[T_co]):
     """
 
     name = "stream"
+
+    def __init__(self, subscribe: abc.Subscription[T_co] | None = None) -> None:
+        # Without the base's: a lock for every stream costs more than all else that is in it.
+        self._subscribe = subscribe
+
+    @cached_property
+    def lock(self) -> Any:  # type: ignore[override]
+        """What some of reactivex's operators ask for."""
+        return RLock()
 
     @overload  # type: ignore[override]  # reactivex gives a plain disposable at the root, too
     def subscribe(

@@ -6,11 +6,11 @@ import asyncio
 import importlib.util
 import re
 from collections.abc import AsyncGenerator
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from rxchat.request import Headers, Request
+from rxchat.request import Headers, Request, Timeout
 
 if TYPE_CHECKING:
     import aiohttp
@@ -34,8 +34,6 @@ async def respond(request: Request, session: aiohttp.ClientSession) -> aiohttp.C
 async def _sent(
     request: Request, session: aiohttp.ClientSession, body: bytes | AsyncGenerator[bytes]
 ) -> aiohttp.ClientResponse:
-    import aiohttp
-
     route = request.route
     return await session.request(
         request.method,
@@ -46,15 +44,22 @@ async def _sent(
         raise_for_status=False,
         proxy=_proxy(request),
         ssl=route.ssl or True,
-        timeout=aiohttp.ClientTimeout(
-            total=None,
-            connect=route.timeout.connect,  # a proxy's part of it, too
-            sock_connect=route.timeout.connect,
-            sock_read=route.timeout.silence,
-        ),
+        timeout=_timeouts(route.timeout),
         read_bufsize=READ,
         max_line_size=HEADER_LINE,
         max_field_size=HEADER_LINE,
+    )
+
+
+@lru_cache(maxsize=64)
+def _timeouts(timeout: Timeout) -> aiohttp.ClientTimeout:
+    import aiohttp
+
+    return aiohttp.ClientTimeout(
+        total=None,
+        connect=timeout.connect,  # a proxy's part of it, too
+        sock_connect=timeout.connect,
+        sock_read=timeout.silence,
     )
 
 
