@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Coroutine, Mapping
 from os import environ
-from typing import Any, Protocol, TypeAlias, TypeVar
+from typing import Any, Protocol, TypeAlias, cast
 
 import attrs
 
@@ -13,9 +13,16 @@ from rxchat.errors import CallbackFailed, MissingSetting, UsageError
 from rxchat.request import Request, Secret
 from rxchat.signing import Signature, bearer
 
-__all__ = ["SHOWN_IN", "Auth", "Key", "KeyGiven", "Setting", "asked", "clean", "from_environment"]
-
-T = TypeVar("T")
+__all__ = [
+    "SHOWN_IN",
+    "Auth",
+    "Key",
+    "KeyGiven",
+    "Setting",
+    "clean",
+    "from_environment",
+    "signing",
+]
 
 KeyParts: TypeAlias = str | Mapping[str, str]
 KeyGiven: TypeAlias = KeyParts | Callable[[], KeyParts]
@@ -56,12 +63,28 @@ def clean(key: object) -> Secret:
     return key
 
 
-def asked(key: Callable[[], T]) -> T:
-    """What a function of the user's gives; its failure is its own, and none of the service's."""
-    try:
-        return key()
-    except Exception as bug:
-        raise CallbackFailed.by(bug) from bug
+def hidden(key: object) -> object:
+    """A key that no traceback shows, whoever prints its variables."""
+    if isinstance(key, str):
+        return Secret(key)
+    if isinstance(key, Mapping):
+        return {name: hidden(part) for name, part in cast("Mapping[str, Any]", key).items()}
+    return key
+
+
+def signing(key: Any, signed_with: Callable[[Any], Signature]) -> Signature:
+    """The signature with a key, or with what a function gives at the moment of each attempt."""
+    if not callable(key):
+        return signed_with(key)
+
+    def with_the_key_of_the_moment(request: Request) -> Request:
+        try:
+            given = hidden(key())
+        except Exception as bug:  # the user's own, and no failure of the service
+            raise CallbackFailed.by(bug) from bug
+        return signed_with(given)(request)
+
+    return with_the_key_of_the_moment
 
 
 def from_environment(*variables: str) -> Secret | None:
@@ -86,15 +109,7 @@ class Key:
 
     def __call__(self, key: Any, setting: Callable[[str], str], /) -> Signature | None:
         key = key or from_environment(*self.variables)
-        if key is None:
-            return None
-        if not callable(key):
-            return self.signature(clean(key))
-
-        def signed_with_the_key_of_the_moment(request: Request) -> Request:
-            return self.signature(clean(asked(key)))(request)
-
-        return signed_with_the_key_of_the_moment
+        return None if key is None else signing(key, lambda given: self.signature(clean(given)))
 
     @property
     def missing(self) -> str | None:

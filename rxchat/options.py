@@ -137,7 +137,8 @@ def _schema(value: Any) -> dict[str, Any]:
     root = schema.pop("$ref", "").rpartition("/")[2]
     if root:
         schema = {**schema["$defs"][root], **schema}
-        if schema["$defs"].keys() == {root}:
+        refers = f'"#/$defs/{root}"'.encode() in msgspec.json.encode(schema)
+        if schema["$defs"].keys() == {root} and not refers:
             del schema["$defs"]
     if schema.get("type") != "object":
         raise ValueError(f"must be of an object, with fields, and {value!r} is not")
@@ -145,7 +146,7 @@ def _schema(value: Any) -> dict[str, Any]:
 
 
 def closed(schema: Any) -> Any:
-    """The schema of a type, so that all its fields are said, and no other: some insist on it."""
+    """The schema of a type, with every field required and no other allowed: some insist on it."""
     if isinstance(schema, list):
         return [closed(inner) for inner in schema]  # pyright: ignore[reportUnknownVariableType]
     if not isinstance(schema, dict):

@@ -189,6 +189,17 @@ def test_a_schema_may_be_a_type(kind: type) -> None:
     assert "$defs" not in schema
 
 
+class Node(msgspec.Struct):
+    value: int
+    children: list[Node]
+
+
+def test_a_schema_may_refer_to_itself() -> None:
+    schema = openai.but(schema=Node).options["schema"]
+    assert schema["properties"]["children"]["items"] == {"$ref": "#/$defs/Node"}
+    assert schema["$defs"]["Node"]["properties"].keys() == {"value", "children"}
+
+
 class Inner(msgspec.Struct):
     cats: list[Struct]
 

@@ -10,8 +10,7 @@ from typing import Any, cast
 import attrs
 
 from rxchat.errors import UsageError
-from rxchat.keys import clean, from_environment
-from rxchat.request import Request, Secret
+from rxchat.keys import clean, from_environment, signing
 from rxchat.signing import Signature, bearer, sigv4
 
 __all__ = ["AWSKeys"]
@@ -38,16 +37,10 @@ class AWSKeys:
     variables: tuple[str, ...] = (_BEARER, *_PAIR, _SESSION)
 
     def __call__(self, key: Any, setting: Callable[[str], str], /) -> Signature | None:
-        key = _hidden(_in_environment() if key is None else key)
+        key = _in_environment() if key is None else key
         if key is None:
             return None
-        if not callable(key):
-            return self._signature(key, setting)
-
-        def signed_with_the_keys_of_the_moment(request: Request) -> Request:
-            return self._signature(_hidden(key()), setting)(request)
-
-        return signed_with_the_keys_of_the_moment
+        return signing(key, lambda given: self._signature(given, setting))
 
     @property
     def missing(self) -> str:
@@ -73,15 +66,6 @@ class AWSKeys:
             service=self.service,
             clock=self.clock,
         )
-
-
-def _hidden(key: object) -> object:
-    """Keys that no traceback shows, whoever prints its variables."""
-    if isinstance(key, str):
-        return Secret(key)
-    if isinstance(key, Mapping):
-        return {name: _hidden(part) for name, part in cast("Mapping[str, Any]", key).items()}
-    return key
 
 
 def _in_environment() -> str | dict[str, str | None] | None:
