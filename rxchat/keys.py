@@ -89,9 +89,9 @@ def signing(key: Any, signed_with: Callable[[Any], Signature]) -> Signature:
 
 def from_environment(*variables: str) -> Secret | None:
     """The value of the first of these variables that has one."""
-    for name in variables:
-        if name in environ and environ[name]:  # noqa: RUF019  # `get` raises within, and is slow
-            return Secret(environ[name])
+    for name in filter(environ.__contains__, variables):  # `get` raises within, and is slow
+        if value := environ[name]:
+            return Secret(value)
     return None
 
 

@@ -37,24 +37,6 @@ def cut_at_random(body: bytes, cuts: int, seed: int) -> list[bytes]:
     return [body[a:b] for a, b in zip([0, *places], [*places, len(body)], strict=True)]
 
 
-def joined(events: list[Event]) -> list[Any]:
-    """Events with the pieces of one text made one: what must not depend on the cuts of a body
-    is every event; what must not depend on the cuts of a *text* is this."""
-    whole: list[Any] = []
-    for event in events:
-        last = whole[-1] if whole else None
-        if _goes_on(last, event):
-            whole[-1] = type(event)(last.text + event.text, event.choice)
-        else:
-            whole.append(event)
-    return whole
-
-
-def _goes_on(last: Any, event: Any) -> bool:
-    same = type(last) is type(event) and isinstance(event, Text | Reasoning | Refusal)
-    return same and last.choice == event.choice and last.opaque is event.opaque is None
-
-
 def summary(events: list[Event], error: ChatError | None, choice: int = 0) -> dict[str, Any]:
     """One answer in the shape of the samples' `normalized`."""
     mine = [event for event in events if getattr(event, "choice", 0) == choice]

@@ -222,7 +222,7 @@ async def test_what_is_opaque_goes_back_to_whoever_made_it(wire: Wire) -> None:
         await moved(wire, server)(["Hi", rxchat.reply(heard), "Go on"])
         told = json.dumps(server.exchanges[1].json)
     for event in wire.opaque:
-        for secret in _strings(event.opaque.data):  # type: ignore[union-attr]
+        for secret in _strings(event.opaque.data):
             assert json.dumps(secret) in told
 
 
@@ -276,12 +276,12 @@ def test_an_option_is_in_the_body_or_refused_by_name(wire: Wire, option: str) ->
     plain = chat.request("Hi").json
     if option not in chat.format.options:
         with pytest.raises(UnknownOption, match=option):
-            chat.but(**{option: value})  # type: ignore[arg-type]
+            chat.but(**{option: value})
         return
-    asked = chat.request("Hi", **{option: value}).json  # type: ignore[arg-type]
+    asked = chat.request("Hi", **{option: value}).json
     assert asked != plain
     assert has(asked, "weather" if option == "tools" else value)
-    assert chat.but(**{option: value}).request("Hi", **{option: None}).json == plain  # type: ignore[arg-type]
+    assert chat.but(**{option: value}).request("Hi", **{option: None}).json == plain
 
 
 def has(body: Any, value: Any) -> bool:
@@ -314,7 +314,7 @@ def test_what_a_user_shows_is_sent_or_refused(wire: Wire) -> None:
             chat.request(rxchat.user("What is this?", shown))
         return
     body = chat.request(rxchat.user("What is this?", shown)).body.decode()
-    assert Image.base64.fget(shown) in body  # type: ignore[attr-defined]
+    assert Image.base64.fget(shown) in body
     assert "What is this?" in body
 
 

@@ -17,7 +17,6 @@ from formats import WIRES, Wire
 from hearing import hear
 from rxchat.errors import ChatError
 from rxchat.events import Event, Finish, Start, Usage, is_content
-from rxchat.framing import FramingError
 from test_samples import STREAMS, WIRE_OF, body_of
 
 wires = pytest.mark.parametrize("wire", WIRES.values(), ids=WIRES)
@@ -231,7 +230,3 @@ def test_garbage_is_never_silence(wire: Wire) -> None:
     for garbage in (b"data: {not json}\n\n", b"{not json}\n", b"\x00\x01\x02", b"<html>"):
         _, error = hear(wire.provider.format, [garbage])
         assert error is not None
-
-
-def test_a_framing_error_never_gets_out() -> None:
-    assert not issubclass(FramingError, ChatError)

@@ -36,7 +36,7 @@ keyed = pytest.mark.parametrize("wire", KEYED.values(), ids=KEYED)
 
 
 def variables(wire: Wire) -> tuple[str, ...]:
-    return wire.provider.auth.variables  # type: ignore[union-attr]
+    return wire.provider.auth.variables
 
 
 @pytest.fixture
@@ -111,7 +111,7 @@ async def test_an_async_function_is_refused() -> None:
     async def token() -> str:
         return KEY
 
-    stream = providers.openai.but(base_url="http://127.0.0.1:9", key=token)("Hi")  # type: ignore[arg-type]
+    stream = providers.openai.but(base_url="http://127.0.0.1:9", key=token)("Hi")
     with pytest.raises(UsageError, match="let it be a plain one"):
         await stream
 
@@ -207,11 +207,11 @@ async def all_failed(wire: Wire, server: LocalServer) -> Any:
 
 
 async def a_wrong_option(wire: Wire, server: LocalServer) -> Any:
-    there(wire, server.url)("Hi", colour="red")  # type: ignore[call-arg]
+    there(wire, server.url)("Hi", colour="red")
 
 
 async def a_wrong_prompt(wire: Wire, server: LocalServer) -> Any:
-    there(wire, server.url)(3)  # type: ignore[arg-type]
+    there(wire, server.url)(3)
 
 
 async def a_bug_downstream(wire: Wire, server: LocalServer) -> Any:

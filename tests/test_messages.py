@@ -271,7 +271,7 @@ THOUGHTS = st.builds(Reasoning, st.text(max_size=3), opaque=st.none() | st.just(
 @given(st.lists(TEXTS | THOUGHTS))
 def test_a_reply_said_again_is_the_same_reply(events: list[Event]) -> None:
     said = reply(events)
-    assert reply(list(said.parts)) == said  # type: ignore[arg-type]
+    assert reply(list(said.parts)) == said
     assert said.text == "".join(event.text for event in events if isinstance(event, Text))
 
 

@@ -98,7 +98,7 @@ def test_without_a_key_it_says_which_variable_to_set_unless_it_needs_none(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     there = service(name)
-    variables = there.auth.variables  # type: ignore[union-attr]
+    variables = there.auth.variables
     for variable in variables:
         monkeypatch.delenv(variable, raising=False)
     if there.url.startswith("http://127.0.0.1"):
@@ -146,7 +146,7 @@ def test_an_endpoint_must_be_an_address() -> None:
 )
 def test_a_setting_chooses_no_other_host(provider: Provider, setting: str, value: str) -> None:
     with pytest.raises(UsageError, match=f"{setting} must be part of a host's name"):
-        provider.request("Hi", **{setting: value})  # type: ignore[arg-type]
+        provider.request("Hi", **{setting: value})
 
 
 def test_what_is_filled_into_a_path_stays_in_its_place() -> None:
@@ -196,7 +196,7 @@ def test_a_usage_that_comes_unasked_is_not_asked_for(name: str) -> None:
 )
 def test_an_option_that_a_service_does_not_know_is_refused(name: str, option: str) -> None:
     with pytest.raises(UnknownOption, match=f"{name}: there is no option '{option}'"):
-        FAMILY[name].but(**{option: 1})  # type: ignore[arg-type]
+        FAMILY[name].but(**{option: 1})
 
 
 def test_a_budget_is_refused_where_only_an_effort_is_known() -> None:

@@ -221,7 +221,7 @@ def test_a_provider_is_an_immutable_value(provider: Provider) -> None:
     assert hash(same) == hash(provider)
     assert provider.but(timeout=5) != provider
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
-        provider.model = "x"  # type: ignore[misc]
+        provider.model = "x"
 
 
 FACTS = {

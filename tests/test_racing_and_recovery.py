@@ -156,7 +156,7 @@ def test_a_fatal_error_ends_a_race_and_the_others_are_hung_up_before_anybody_hea
 
     def waiting(name: str) -> Stream[Any]:
         async def wait(pump: Pump[Any]) -> None:
-            pump.closing(lambda: told.append(name))  # type: ignore[func-returns-value]
+            pump.closing(lambda: told.append(name))
             pump.emit(START)
             await asyncio.Event().wait()
 

@@ -303,14 +303,14 @@ TOLD = {
         [
             event("output_text.delta", content_index=0, delta="Hello"),
             event("output_text.done", content_index=0, text="Hello"),
-            event("content_part.done", content_index=0, part=MESSAGE["content"][0]),  # type: ignore[index]
+            event("content_part.done", content_index=0, part=MESSAGE["content"][0]),
             event("output_item.done", item=MESSAGE),
         ],
         [Text("Hello")],
     ),
     "text at its end": ([event("output_text.done", content_index=0, text="Hello")], [Text("Hello")]),
     "a part at its end": (
-        [event("content_part.done", content_index=0, part=MESSAGE["content"][0])],  # type: ignore[index]
+        [event("content_part.done", content_index=0, part=MESSAGE["content"][0])],
         [Text("Hello")],
     ),
     "an item at its end": ([event("output_item.done", item=MESSAGE)], [Text("Hello")]),
@@ -503,7 +503,7 @@ MESSAGES = [
     event("output_item.added", item=MESSAGE | {"content": []}),
     HELLO,
     event("output_text.done", content_index=0, text="Hello"),
-    event("content_part.done", content_index=0, part=MESSAGE["content"][0]),  # type: ignore[index]
+    event("content_part.done", content_index=0, part=MESSAGE["content"][0]),
     event("output_item.done", item=MESSAGE),
 ]
 

@@ -98,7 +98,7 @@ async def test_an_observer_object_may_subscribe_as_well_as_functions() -> None:
             self.seen.append("end")
 
     observer = Observer()
-    await Counter(2).stream.subscribe(observer).wait_closed()  # type: ignore[call-overload]
+    await Counter(2).stream.subscribe(observer).wait_closed()
     assert observer.seen == [0, 1, "end"]
 
 
@@ -266,7 +266,7 @@ async def test_a_cursor_dropped_on_another_thread_is_closed_on_the_loop() -> Non
     threads: list[int] = []
 
     async def talk(pump: Pump[int]) -> None:
-        pump.closing(lambda: threads.append(threading.get_ident()))  # type: ignore[func-returns-value]
+        pump.closing(lambda: threads.append(threading.get_ident()))
         try:
             pump.emit(1)
             await asyncio.Event().wait()

@@ -311,7 +311,7 @@ async def test_each_request_of_a_race_keeps_its_own_facts(server: LocalServer) -
     runners = [provider.but(base_url=server.url)("Hi") for provider in (flowgpt, acytoo)]
     error = await failure_of(rxchat.race(*runners))
     assert isinstance(error, AllFailed)
-    assert [e.provider for e in error.exceptions] == ["flowgpt", "acytoo"]  # type: ignore[attr-defined]
+    assert [e.provider for e in error.exceptions] == ["flowgpt", "acytoo"]
 
 
 async def test_whether_content_was_emitted_is_a_fact_of_each_attempt(server: LocalServer) -> None:
@@ -837,11 +837,11 @@ async def test_a_hang_up_closes_the_socket_within_one_turn_of_the_loop(server: L
             lambda _: heard.set()
         )
         await heard.wait()
-        (protocol,) = session.connector._acquired  # type: ignore[union-attr]
+        (protocol,) = session.connector._acquired
         transports.append(protocol.transport)
         subscription.dispose()
         assert transports[0].is_closing()
-        assert not session.connector._acquired  # type: ignore[union-attr]
+        assert not session.connector._acquired
         await subscription.wait_closed()
 
     async with aiohttp.ClientSession() as session:

@@ -46,6 +46,7 @@ from rxchat.providers.frames import (
     in_band,
     items,
     json_text,
+    parsed,
     read,
     text,
 )
@@ -90,7 +91,6 @@ class Said(Struct, gc=False):
 
 
 _decode = Decoder(Said).decode
-_anything = Decoder().decode
 
 # What has a place among the events already; the rest of a message is given at its end.
 _MESSAGE = {"id", "type", "role", "model", "content", "stop_reason", "stop_sequence", "usage"}
@@ -158,10 +158,10 @@ class MessageEvents:
             case "message_delta":
                 self._reason = text(said.delta and said.delta.stop_reason) or self._reason
                 self._usage |= _told(said.usage)
-                whole = fields(read(_anything, frame.data))
-                self._extras |= _told(whole, _EVENT) | _told(whole.get("delta"), _DELTA)
+                event = fields(parsed(frame.data))
+                self._extras |= _told(event, _EVENT) | _told(event.get("delta"), _DELTA)
             case _:
-                yield Other(kind, read(_anything, frame.data))
+                yield Other(kind, parsed(frame.data))
 
     def _message(self, message: Mapping[str, Any]) -> Iterator[Event]:
         """The beginning, which some proxies say twice; a tool called by code may be in it."""
@@ -210,7 +210,7 @@ class MessageEvents:
     def _piece(self, index: object, delta: Delta, frame: Frame) -> Iterator[Event]:
         """A piece of a block that is not simply more text."""
         block, given = self._open.get(_place(index), (None, list[str]()))
-        told = fields(fields(read(_anything, frame.data)).get("delta"))
+        told = fields(fields(parsed(frame.data)).get("delta"))
         match delta.type:
             case "input_json_delta":
                 if block is not None:
@@ -236,7 +236,7 @@ class MessageEvents:
         whole = True
         if arguments := "".join(given):
             try:
-                block["input"] = _anything(arguments)
+                block["input"] = msgspec.json.decode(arguments)
             except (ValueError, RecursionError):
                 block["input"], whole = arguments, False
         opaque = Opaque("anthropic", block) if whole else None

@@ -37,6 +37,7 @@ from rxchat.providers.frames import (
     finish,
     in_band,
     json_text,
+    parsed,
     read,
     text,
 )
@@ -93,7 +94,6 @@ class Piece(Struct, gc=False, rename="camel"):
 
 
 _decode = Decoder(Piece).decode
-_anything = Decoder().decode
 
 
 class ConverseEvents:
@@ -202,7 +202,7 @@ class ConverseEvents:
 
 def _told(frame: AWSFrame) -> dict[str, Any]:
     """What a frame says, without the padding that hides its length."""
-    told = read(_anything, frame.payload) if frame.payload else None
+    told = parsed(frame.payload) if frame.payload else None
     return {name: value for name, value in fields(told).items() if name != "p"}
 
 

@@ -39,7 +39,19 @@ from rxchat.providers.bodies import (
     present,
     result_of,
 )
-from rxchat.providers.frames import Calls, count, fields, finish, in_band, json_text, read, text
+from rxchat.providers.frames import (
+    Call,
+    Calls,
+    Function,
+    count,
+    fields,
+    finish,
+    in_band,
+    json_text,
+    parsed,
+    read,
+    text,
+)
 from rxchat.request import EVENT_STREAM, Headers
 
 __all__ = ["CohereEvents", "cohere"]
@@ -63,16 +75,6 @@ class Content(Struct, gc=False):
     type: Any = None
     text: Any = None
     thinking: Any = None
-
-
-class Function(Struct, gc=False):
-    name: Any = None
-    arguments: Any = None
-
-
-class Call(Struct, gc=False):
-    id: Any = None
-    function: Function | None = None
 
 
 class Said(Struct, gc=False):
@@ -101,7 +103,6 @@ class Told(Struct, gc=False):
 
 
 _decode = Decoder(Told).decode
-_anything = Decoder().decode
 _NO_DELTA, _NOTHING = Delta(), Said()
 
 
@@ -148,11 +149,11 @@ class CohereEvents:
                 case "content-end" | "tool-call-end" | "citation-end":
                     pass
                 case kind:
-                    whole = read(_anything, frame.data)
+                    body = parsed(frame.data)
                     # No event, but what is otherwise the body of a reply that is an error.
-                    if kind == "message" and text(fields(whole).get("message")):
-                        raise in_band(whole)
-                    yield Other(kind, whole)
+                    if kind == "message" and text(fields(body).get("message")):
+                        raise in_band(body)
+                    yield Other(kind, body)
 
     def close(self) -> Iterator[Event]:
         if not self._started:

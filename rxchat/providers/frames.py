@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, cast
 
 import msgspec
+from msgspec import Struct
 
 from rxchat.errors import Garbled, ServiceError, Truncated
 from rxchat.events import Finish, Reason, ToolCall
@@ -14,13 +15,16 @@ from rxchat.framing import FramingError, read_json
 from rxchat.refusal import refusal
 
 __all__ = [
+    "Call",
     "Calls",
+    "Function",
     "count",
     "fields",
     "finish",
     "in_band",
     "items",
     "json_text",
+    "parsed",
     "read",
     "spaced_json",
     "text",
@@ -41,6 +45,26 @@ def read(decode: Callable[[Any], T], data: str | bytes) -> T:
         wrong = Truncated if error.kind == "truncated" else Garbled
         failure = wrong(f"{error}: {error.excerpt!r}")
     raise failure
+
+
+def parsed(data: str | bytes) -> Any:
+    """All that a frame says, whatever it is: slower than a struct of what is looked for."""
+    return read(_anything, data)
+
+
+class Function(Struct, gc=False):
+    """The function of a call, in the words of OpenAI and others."""
+
+    name: Any = None
+    arguments: Any = None
+
+
+class Call(Struct, gc=False):
+    """A call, or a piece of one."""
+
+    index: Any = None
+    id: Any = None
+    function: Function | None = None
 
 
 # Services put null, numbers and objects where text belongs: nothing in a leaf is an error.
@@ -145,8 +169,8 @@ _CODES = ("code", "status_code", "http_status_code", "originalStatusCode")
 
 def in_band(body: str | Mapping[str, Any]) -> ServiceError:
     """The error that a service reports inside an answer; a code may be an HTTP status."""
-    whole = fields(read(_anything, body) if isinstance(body, str) else body)
-    told = fields(whole.get("error")) or whole
+    body = fields(parsed(body) if isinstance(body, str) else body)
+    told = fields(body.get("error")) or body
     codes = (count(told.get(name)) for name in _CODES)
     status = next((code for code in codes if code is not None and 400 <= code < 600), None)
-    return refusal(whole, status=status)
+    return refusal(body, status=status)

@@ -44,6 +44,7 @@ from rxchat.providers.frames import (
     fields,
     in_band,
     items,
+    parsed,
     read,
     spaced_json,
     text,
@@ -120,7 +121,6 @@ class Response(Struct, gc=False, rename="camel"):
 
 
 _decode = Decoder(Response).decode
-_anything = Decoder().decode
 
 # What a candidate may say besides its content: our name, and the service's.
 _NAMES = zip(Candidate.__struct_fields__, Candidate.__struct_encode_fields__, strict=True)
@@ -193,8 +193,8 @@ class ContentChunks:
 
     def _parts(self, frame: Frame, place: int, choice: int) -> Iterator[Event]:
         """The parts of a candidate, looked at closely, with all that stands in them."""
-        whole: Any = read(_anything, frame.data)
-        for part in map(fields, whole["candidates"][place]["content"]["parts"]):
+        response = parsed(frame.data)
+        for part in map(fields, response["candidates"][place]["content"]["parts"]):
             signature = part.get("thoughtSignature")
             opaque = Opaque("gemini", {"thoughtSignature": signature}) if signature else None
             if (call := part.get("functionCall")) is not None:
@@ -255,7 +255,7 @@ class ContentChunks:
             self._blocked = True
             yield Other("promptFeedback", feedback)
         elif not feedback:
-            yield Other(frame.event, read(_anything, frame.data))
+            yield Other(frame.event, parsed(frame.data))
 
     def _cost(self) -> Iterator[Event]:
         told = self._usage

@@ -34,7 +34,15 @@ from rxchat.messages import Image, Message
 from rxchat.options import BODY
 from rxchat.provider import Ask, Format, Provider
 from rxchat.providers.bodies import arguments_of, function_tool, present, result_of
-from rxchat.providers.frames import count, finish, in_band, spaced_json, text
+from rxchat.providers.frames import (
+    Call,
+    Function,
+    count,
+    finish,
+    in_band,
+    spaced_json,
+    text,
+)
 from rxchat.request import JSON_LINES, Headers, is_http, without_password
 
 __all__ = ["OllamaLines", "ollama"]
@@ -42,16 +50,6 @@ __all__ = ["OllamaLines", "ollama"]
 REASONS: Mapping[str, Reason] = {"stop": "stop", "length": "length"}
 
 # What comes --------------------------------------------------------------------------------------
-
-
-class Function(Struct, gc=False):
-    name: Any = None
-    arguments: Any = None
-
-
-class Call(Struct, gc=False):
-    id: Any = None
-    function: Function | None = None
 
 
 class Said(Struct, gc=False):

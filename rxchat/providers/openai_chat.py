@@ -34,13 +34,16 @@ from rxchat.keys import Key, Setting
 from rxchat.options import BODY
 from rxchat.provider import Format, Provider
 from rxchat.providers.frames import (
+    Call,
     Calls,
+    Function,
     count,
     fields,
     finish,
     in_band,
     items,
     json_text,
+    parsed,
     read,
     text,
 )
@@ -63,17 +66,6 @@ REASONS: Mapping[str, Reason] = {
 }
 
 # What comes --------------------------------------------------------------------------------------
-
-
-class Function(Struct, gc=False):
-    name: Any = None
-    arguments: Any = None
-
-
-class Call(Struct, gc=False):
-    index: Any = None
-    id: Any = None
-    function: Function | None = None
 
 
 class Delta(Struct, gc=False):
@@ -113,7 +105,6 @@ class Head(Struct, gc=False):
 
 _decode = Decoder(Chunk).decode
 _head = Decoder(Head).decode
-_anything = Decoder().decode
 
 
 class ChatChunks:
@@ -226,7 +217,7 @@ class ChatChunks:
                 yield _usage(self._usage)
             raise in_band(frame.data)
         if chunk.choices is None and not usage and chunk.object != "chat.completion.chunk":
-            yield Other(text(chunk.object) or frame.event, read(_anything, frame.data))
+            yield Other(text(chunk.object) or frame.event, parsed(frame.data))
 
     def _end(self) -> Iterator[Event]:
         if not self._started:

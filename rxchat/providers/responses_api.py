@@ -39,6 +39,7 @@ from rxchat.providers.frames import (
     in_band,
     items,
     json_text,
+    parsed,
     read,
     text,
 )
@@ -91,7 +92,6 @@ class Said(Struct, gc=False):
 
 
 _decode = Decoder(Said).decode
-_anything = Decoder().decode
 
 
 class Items:
@@ -182,7 +182,7 @@ class ResponseItems:
     def _hear(self, said: Said, frame: Frame) -> Iterator[Event]:
         kind = text(said.type) or frame.event
         if said.error or kind == "error":
-            raise _failure(fields(read(_anything, frame.data)))
+            raise _failure(fields(parsed(frame.data)))
         topic, _, step = kind.removeprefix("response.").rpartition(".")
         match topic, step:
             case "", "keepalive" | "ping":
@@ -202,7 +202,7 @@ class ResponseItems:
                 part = fields(said.part)
                 form = text(part.get("type"))
                 if form not in PARTS:
-                    yield Other(kind, read(_anything, frame.data))
+                    yield Other(kind, parsed(frame.data))
                 elif step == "done":
                     yield from self._part(part, self._index(said, form), _place(said))
             case "function_call_arguments" | "custom_tool_call_input", "delta" | "done":
@@ -220,7 +220,7 @@ class ResponseItems:
             case _:
                 if topic == "output_text.annotation":
                     self._tell("annotations", self._items.index(said, "message"), _place(said))
-                yield Other(kind, read(_anything, frame.data))
+                yield Other(kind, parsed(frame.data))
         self._heard = True
 
     def _words(self, said: Said, form: str, frame: Frame) -> Iterator[Event]:
@@ -228,7 +228,7 @@ class ResponseItems:
         index = self._index(said, form)
         self._tell(form, index, _place(said))
         if not self._fits(form, index):
-            yield Other(text(said.type), read(_anything, frame.data))
+            yield Other(text(said.type), parsed(frame.data))
         elif words := text(said.delta):
             yield PARTS[form](words)
 
@@ -268,7 +268,7 @@ class ResponseItems:
                 if step == "done":
                     self._tell("item", index)
                 kept = Opaque(BY, _nameless(item)) if kind and step == "done" else None
-                yield Other(f"response.output_item.{step}", read(_anything, frame.data), kept)
+                yield Other(f"response.output_item.{step}", parsed(frame.data), kept)
 
     def _parts(self, item: Fields, name: str, index: int) -> Iterator[Event]:
         for place, part in enumerate(map(fields, items(item.get(name)))):

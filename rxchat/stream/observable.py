@@ -47,7 +47,7 @@ class Stream(Observable[T_co]):
         self._subscribe = subscribe
 
     @cached_property
-    def lock(self) -> Any:  # type: ignore[override]
+    def lock(self) -> Any:  # type: ignore[override]  # the base makes one for everybody
         """What some of reactivex's operators ask for."""
         return RLock()
 

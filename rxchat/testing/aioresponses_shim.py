@@ -39,7 +39,7 @@ class _Response(ClientResponse):
 
 
 def _reader(loop: Any = None) -> StreamReader:
-    return StreamReader(_Protocol(), limit=2**16, loop=loop)  # type: ignore[arg-type]
+    return StreamReader(_Protocol(), limit=2**16, loop=loop)  # type: ignore[arg-type]  # a stand-in
 
 
 @contextmanager

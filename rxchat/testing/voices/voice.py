@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -39,7 +40,7 @@ class Speaker(Protocol):
         ...
 
 
-class Storyteller:
+class Storyteller(ABC):
     """A speaker of a service whose answers have a beginning and an end.
 
     Whoever knows the words of a service says how it opens, goes on and closes. What nobody planned
@@ -56,21 +57,21 @@ class Storyteller:
         self._usage: Usage | None = None
         self._finishes: list[Finish] = []
 
+    @abstractmethod
     def open(self, start: Start) -> bytes:
         """The words of a Start."""
-        raise NotImplementedError
 
+    @abstractmethod
     def tell(self, event: Event) -> bytes:
         """The words of a piece of content."""
-        raise NotImplementedError
 
+    @abstractmethod
     def close(self, usage: Usage | None, finishes: Sequence[Finish]) -> bytes:
         """The words of the end: why each choice ended, and what all cost."""
-        raise NotImplementedError
 
+    @abstractmethod
     def fail(self, failure: Failure, /) -> bytes:
         """The words of a failure."""
-        raise NotImplementedError
 
     def begin(self) -> bytes:
         """Nothing: a Start may still come."""
