@@ -29,13 +29,16 @@
     │   ├── Redirected          3xx: the service moved; the request was not repeated there
     │   └── Blocked             a bot check or firewall stands before the service
     ├── AllFailed             every source failed                        (ExceptionGroup)
+    ├── CannotResume          half an answer that nobody can go on with
+    ├── CircuitOpen           not asked: its breaker is open             (ConnectionError)      ↻
+    ├── Rejected              a whole answer that a judge of yours did not take
     ├── EmptyStream           awaited, but the stream had nothing        (LookupError)
     ├── Aborted               the stream was cancelled from outside
     └── CallbackFailed        a function of yours raised inside the stream
 
 ↻ marks what `ops.retry` tries again. Every error may carry facts: `provider`, `status`, `code`,
-`request_id`, `retry_after` (seconds) and `content_emitted` (whether some of the answer had
-already been heard).
+`request_id`, `retry_after` (seconds), `content_emitted` (whether some of the answer had already
+been heard) and `partial` (the text that had been heard, where an operator kept it).
 """
 
 from __future__ import annotations
@@ -50,7 +53,9 @@ __all__ = [
     "BadRequest",
     "Blocked",
     "CallbackFailed",
+    "CannotResume",
     "ChatError",
+    "CircuitOpen",
     "ConnectFailed",
     "ConnectionLost",
     "Deadline",
@@ -68,6 +73,7 @@ __all__ = [
     "QuotaExhausted",
     "RateLimited",
     "Redirected",
+    "Rejected",
     "ServerError",
     "ServiceError",
     "TransportError",
@@ -91,6 +97,7 @@ class ChatError(Exception):
     request_id: str | None = None
     retry_after: float | None = None
     content_emitted: bool = False
+    partial: str = ""
 
     FACTS: ClassVar = (
         "provider",
@@ -99,6 +106,7 @@ class ChatError(Exception):
         "request_id",
         "retry_after",
         "content_emitted",
+        "partial",
         "retryable",
     )
 
@@ -307,6 +315,20 @@ class AllFailed(ChatError, ExceptionGroup[Exception]):
 
     def __str__(self) -> str:
         return f"{self.message}: " + "; ".join(f"{type(e).__name__}: {e}" for e in self.exceptions)
+
+
+class CannotResume(ChatError):
+    """The answer was cut where nobody can go on with it; the cause says what cut it."""
+
+
+class CircuitOpen(ChatError, ConnectionError):
+    """The service has failed too often of late and was not asked; `retry_after` says how long."""
+
+    retryable = True
+
+
+class Rejected(ChatError):
+    """A whole answer was heard, and not taken; `partial` is its text."""
 
 
 class EmptyStream(ChatError, LookupError):

@@ -108,9 +108,14 @@ class Finish(Struct, frozen=True, gc=False):
 
 
 class Reset(Struct, frozen=True, gc=False):
-    """Forget the content so far: the answer starts again or goes on from another source."""
+    """A seam in the answer, and the failure that caused it.
 
-    cause: str = "restart"
+    After a `restart` the answer begins anew: forget the content so far. After a `resume` it goes
+    on where it was cut: what follows belongs to what came before.
+    """
+
+    kind: Literal["restart", "resume"] = "restart"
+    cause: str = ""
 
 
 class Other(Struct, frozen=True):

@@ -229,7 +229,7 @@ def reply(events: Iterable[Event], choice: int = 0) -> Message:
     calls: dict[int, list[Any]] = {}
     for event in events:
         match event:
-            case Reset():
+            case Reset(kind="restart"):
                 parts, calls = [], {}
             case ToolCall() if event.choice == choice:
                 if event.index not in calls:

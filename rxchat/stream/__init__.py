@@ -16,7 +16,7 @@ slow. Operators take no part in that, so none of them can deadlock.
 from rxchat.stream.cursor import Cursor
 from rxchat.stream.observable import Hop, Op, Stream, Subscription, lift, source, wrap
 from rxchat.stream.pump import Pump
-from rxchat.stream.scope import Call, Gate, Scope
+from rxchat.stream.scope import Call, Gate, Scope, Watch
 
 __all__ = [
     "Call",
@@ -28,6 +28,7 @@ __all__ = [
     "Scope",
     "Stream",
     "Subscription",
+    "Watch",
     "lift",
     "source",
     "wrap",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 
 from reactivex import abc
@@ -10,35 +11,68 @@ from reactivex.scheduler.eventloop import AsyncIOScheduler
 
 from rxchat.errors import ChatError, LoopError
 
-__all__ = ["Call", "Gate", "Scope"]
+__all__ = ["Call", "Gate", "Scope", "Watch"]
 
 
 class Gate:
     """The consumer's demand: open unless somebody downstream has paused it."""
 
-    __slots__ = ("_pauses", "_waiters", "shut")
+    __slots__ = ("_before", "_pauses", "_since", "_upstream", "_waiters", "resumed", "shut", "time")
 
-    def __init__(self) -> None:
+    def __init__(self, time: Callable[[], float]) -> None:
         self.shut = False  # for good: the subscription was cancelled from outside
+        self.time = time
+        self.resumed = 0.0  # when it was last opened
         self._pauses = 0
+        self._since = 0.0  # when it was last closed
+        self._before = 0.0  # seconds of all pauses that are over
         self._waiters: list[asyncio.Future[None]] = []
+        self._upstream: tuple[Gate, ...] = ()
 
     @property
     def paused(self) -> bool:
         return self._pauses > 0
 
+    @property
+    def paused_for(self) -> float:
+        """Seconds in all for which it has been closed: time that is not the service's."""
+        return self._before + (self.time() - self._since if self._pauses else 0.0)
+
     def pause(self) -> None:
         """Close the gate; every pause wants its own `resume`."""
         self._pauses += 1
+        if self._pauses == 1:
+            self._since = self.time()
+            for gate in self._upstream:
+                gate.pause()
 
     def resume(self) -> None:
         """Take one pause back, and let the pumps go on if it was the last."""
         self._pauses -= 1
         if not self._pauses:
+            self.resumed = self.time()
+            self._before += self.resumed - self._since
             waiters, self._waiters = self._waiters, []
             for waiter in waiters:
                 if not waiter.done():
                     waiter.set_result(None)
+            for gate in self._upstream:
+                gate.resume()
+
+    def govern(self, upstream: Gate) -> Callable[[], None]:
+        """Let this demand count for the gate of another scope; call what it gives to end that."""
+        self._upstream += (upstream,)
+        if self._pauses:
+            upstream.pause()
+
+        def release() -> None:
+            others = [*self._upstream]
+            others.remove(upstream)
+            self._upstream = tuple(others)
+            if self._pauses:
+                upstream.resume()
+
+        return release
 
     async def wait(self) -> None:
         """Return as soon as the gate is open."""
@@ -51,10 +85,22 @@ class Gate:
 class Call:
     """The facts of one request, written by whoever learns them first, read by errors."""
 
-    __slots__ = ("content_emitted", "name", "over", "request_id", "secrets", "sent", "status")
+    __slots__ = (
+        "asked",
+        "content_emitted",
+        "name",
+        "over",
+        "received",
+        "request_id",
+        "secrets",
+        "sent",
+        "status",
+    )
 
     def __init__(self, name: str | None = None) -> None:
         self.name = name
+        self.asked = 0  # bytes of the request's body
+        self.received = 0  # bytes of the answer's body so far
         self.status: int | None = None
         self.request_id: str | None = None
         self.content_emitted = False
@@ -72,12 +118,31 @@ class Call:
         ).hiding(self.secrets)
 
 
+class Watch:
+    """What an operator hears of the requests upstream of it: `scope.watched(watch)`."""
+
+    __slots__ = ()
+
+    def queued(self) -> None:
+        """A request waits for its turn, on our side of the wire."""
+
+    def admitted(self) -> None:
+        """It waits no more."""
+
+    def asked(self, call: Call) -> None:
+        """A request goes out."""
+
+    def answered(self, call: Call, headers: Mapping[str, str]) -> None:
+        """The headers of its answer have come."""
+
+
 class Scope(AsyncIOScheduler):
     """What one subscription knows, handed upstream in the place of a scheduler."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
         super().__init__(loop or _running_loop())
-        self.gate = Gate()
+        self.gate = Gate(self._loop.time)
+        self.watches: tuple[Watch, ...] = ()
         self.pumps: set[asyncio.Task[None]] = set()  # the loop itself holds tasks weakly
         self.call = Call()
         self._origin: datetime | None = None
@@ -89,9 +154,19 @@ class Scope(AsyncIOScheduler):
 
     def for_call(self, call: Call) -> Scope:
         """The same subscription, seen by one of its requests."""
+        scope = self._copy()
+        scope.call = call
+        return scope
+
+    def watched(self, watch: Watch) -> Scope:
+        """The same subscription, with one more who hears of its requests."""
+        scope = self._copy()
+        scope.watches = (*self.watches, watch)
+        return scope
+
+    def _copy(self) -> Scope:
         scope = Scope.__new__(Scope)
         vars(scope).update(vars(self))
-        scope.call = call
         return scope
 
     @property

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from rxchat.request import Route
-from rxchat.stream import Call
+from rxchat.stream import Scope
 
 if TYPE_CHECKING:
     import aiohttp
@@ -69,14 +69,18 @@ class _Pool:
             _pools.pop(self.loop, None)
             await self.session.close()
 
-    async def enter(self, call: Call) -> None:
+    async def enter(self, scope: Scope) -> None:
         """Take a place among the streams that run at once; first come, first served."""
         self.streams += 1
         if self._idle is not None:
             self._idle.cancel()
-        if self.slots.locked():
-            _log.info("%s waits for a free connection: %d are in use", call.name, STREAMS)
+        if not self.slots.locked():
+            await self.slots.acquire()
+            return
+        _log.info("%s waits for a free connection: %d are in use", scope.call.name, STREAMS)
         self.waiting += 1
+        for watch in scope.watches:
+            watch.queued()
         try:
             await self.slots.acquire()
         except BaseException:
@@ -84,6 +88,8 @@ class _Pool:
             raise
         finally:
             self.waiting -= 1
+        for watch in scope.watches:
+            watch.admitted()
 
     def leave(self) -> None:
         """Give the place to the next."""
@@ -103,7 +109,7 @@ class _Pool:
 _pools: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Pool] = weakref.WeakKeyDictionary()
 
 
-async def enter(route: Route, call: Call) -> tuple[aiohttp.ClientSession, Callable[[], None]]:
+async def enter(route: Route, scope: Scope) -> tuple[aiohttp.ClientSession, Callable[[], None]]:
     """The session that a route names, or the shared one as soon as it has a free place.
 
     With it comes what to call when done. (A context manager would be more to hold per stream.)
@@ -111,7 +117,7 @@ async def enter(route: Route, call: Call) -> tuple[aiohttp.ClientSession, Callab
     if route.session is not None:
         return route.session, _nothing
     pool = _pools.get(asyncio.get_running_loop()) or await _Pool.current()
-    await pool.enter(call)
+    await pool.enter(scope)
     return pool.session, pool.leave
 
 

@@ -65,11 +65,15 @@ async def _exchange(request: Request, pump: Pump[bytes]) -> ChatError | None:
 
     if pump.scope.call.sent:
         pump.scope = pump.scope.for_call(Call())
-    call = pump.scope.call
+    scope = pump.scope
+    call, watches = scope.call, scope.watches
     call.sent, call.name, call.secrets = True, call.name or request.name, request.secrets
+    call.asked = len(request.body)
     try:
-        session, leave = await enter(request.route, call)
+        session, leave = await enter(request.route, scope)
         try:
+            for watch in watches:
+                watch.asked(call)
             response = await respond(request, session)
             listener = Listener(response, request.route.timeout.silence)
             try:
@@ -82,6 +86,8 @@ async def _exchange(request: Request, pump: Pump[bytes]) -> ChatError | None:
 
                 pump.closing(hang_up)
                 call.status, call.request_id = response.status, request_id(response.headers)
+                for watch in watches:
+                    watch.answered(call, response.headers)
                 await _answer(request, response, listener, pump)
             finally:
                 listener.close()
@@ -108,6 +114,7 @@ async def _answer(
     emit, gate, call = pump.emit, pump.gate, pump.scope.call
     while chunk:
         listener.delivering = True
+        call.received += len(chunk)
         emit(chunk)
         listener.delivering = False
         if call.over:  # the protocol has ended before the body
