@@ -17,12 +17,15 @@ if TYPE_CHECKING:
     from rxchat.messages import system as system
     from rxchat.messages import tool as tool
     from rxchat.messages import user as user
+    from rxchat.operators.budgets import Budget as Budget
     from rxchat.operators.creation import concat as concat
     from rxchat.operators.creation import interval as interval
     from rxchat.operators.creation import merge as merge
     from rxchat.operators.creation import of as of
     from rxchat.operators.creation import timer as timer
     from rxchat.operators.creation import zip as zip
+    from rxchat.operators.racing import Loss as Loss
+    from rxchat.operators.racing import hedge as hedge
     from rxchat.operators.racing import race as race
     from rxchat.operators.recovery import fallback as fallback
     from rxchat.stream import Op as Op
@@ -46,8 +49,9 @@ _ROOMS = {
         "tool",
         "user",
     ),
+    "operators.budgets": ("Budget",),
     "operators.creation": ("concat", "interval", "merge", "of", "timer", "zip"),
-    "operators.racing": ("race",),
+    "operators.racing": ("Loss", "hedge", "race"),
     "operators.recovery": ("fallback",),
     "stream": ("Op", "Pump", "Scope", "Stream", "source", "wrap"),
     "transport": ("Connections", "connections"),

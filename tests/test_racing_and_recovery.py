@@ -385,11 +385,11 @@ def test_a_retry_hangs_up_while_it_asks() -> None:
 
 
 def test_lifecycle_events_without_end_are_not_held_for_ever() -> None:
-    talk = Scripted(*[START] * 2000, 60.0, "Hi")
+    talk = Scripted(*[START] * 5000, 60.0, "Hi")
 
     async def heard() -> list[tuple[float, Any]]:
         clock = asyncio.get_running_loop().time
         return [(clock(), item) async for item in talk("?").pipe(ops.retry())]
 
-    held = [(0.0, START)] * 2000
+    held = [(0.0, START)] * 5000
     assert run_virtual(heard()) == [*held, (60.0, Text("Hi")), (60.0, Finish())]

@@ -30,7 +30,7 @@ from rxchat.errors import (
     Truncated,
     UsageError,
 )
-from rxchat.events import Event, Finish, Text, is_content
+from rxchat.events import Event, Finish, Reset, Text, is_content
 from rxchat.framing import Decoder, FramingError
 from rxchat.request import Request
 from rxchat.signing import Signature
@@ -125,8 +125,12 @@ def answer(
     return _stage(stage, lambda: Call(name))
 
 
-def text(choice: int = 0) -> Op[Event, str]:
+def text(choice: int = 0, *, restart: str = "\n\n") -> Op[Event, str]:
     """Keep the text of the answer, or of that one of several.
+
+    What was given cannot be taken back: if the answer begins again (a `Reset` of kind "restart",
+    which comes only if you ask for it), `restart` stands between. After a "resume" the text goes
+    on without a seam.
 
     >>> from rxchat import of
     >>> of(Text("Hel"), Text("lo"), Finish()).pipe(text(), rx.to_list()).run()
@@ -137,7 +141,7 @@ def text(choice: int = 0) -> Op[Event, str]:
         def subscribe(
             observer: abc.ObserverBase[str], scheduler: abc.SchedulerBase | None = None
         ) -> DisposableBase:
-            return lift(source, _Texts(observer, choice), scheduler)
+            return lift(source, _Texts(observer, choice, restart), scheduler)
 
         return Observable(subscribe)
 
@@ -145,16 +149,20 @@ def text(choice: int = 0) -> Op[Event, str]:
 
 
 class _Texts(Hop[Event]):
-    __slots__ = ("_choice", "_emit")
+    __slots__ = ("_choice", "_emit", "_restart")
 
-    def __init__(self, observer: abc.ObserverBase[str], choice: int) -> None:
+    def __init__(self, observer: abc.ObserverBase[str], choice: int, restart: str) -> None:
         super().__init__(observer)
         self._emit = observer.on_next
         self._choice = choice
+        self._restart = restart
 
     def on_next(self, item: Event) -> None:
-        if type(item) is Text and item.choice == self._choice:
-            self._emit(item.text)
+        if type(item) is Text:
+            if item.choice == self._choice:
+                self._emit(item.text)
+        elif type(item) is Reset and item.kind == "restart" and self._restart:
+            self._emit(self._restart)
 
 
 # How a step is run ------------------------------------------------------------------------------

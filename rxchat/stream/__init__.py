@@ -14,7 +14,7 @@ slow. Operators take no part in that, so none of them can deadlock.
 """
 
 from rxchat.stream.cursor import Cursor
-from rxchat.stream.observable import Hop, Op, Stream, Subscription, lift, source, wrap
+from rxchat.stream.observable import Guard, Hop, Op, Stream, Subscription, lift, source, wrap
 from rxchat.stream.pump import Pump
 from rxchat.stream.scope import Call, Gate, Scope, Watch
 
@@ -22,6 +22,7 @@ __all__ = [
     "Call",
     "Cursor",
     "Gate",
+    "Guard",
     "Hop",
     "Op",
     "Pump",

@@ -19,7 +19,7 @@ from rxchat.stream.cursor import Cursor
 from rxchat.stream.pump import Pump
 from rxchat.stream.scope import Scope
 
-__all__ = ["Hop", "Op", "Stream", "Subscription", "lift", "source", "wrap"]
+__all__ = ["Guard", "Hop", "Op", "Stream", "Subscription", "lift", "source", "wrap"]
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -83,12 +83,12 @@ class Stream(Observable[T_co]):
             on_next, on_error = observer.on_next, observer.on_error
             on_completed = observer.on_completed
         if isinstance(scheduler, Scope):  # an operator subscribes to its source
-            return _Guard[T_co](on_next, on_error, on_completed).over(self, scheduler)
+            return Guard[T_co](on_next, on_error, on_completed).over(self, scheduler)
         if scheduler is not None:
             return super().subscribe(on_next, on_error, on_completed, scheduler=scheduler)
         subscription = Subscription(Scope())
         root = _Root[T_co](on_next, on_error, on_completed, subscription, self.name)
-        guard = _Guard[T_co](root.on_next, root.on_error, root.on_completed)
+        guard = Guard[T_co](root.on_next, root.on_error, root.on_completed)
         subscription.upstream.disposable = guard.over(self, subscription.scope)
         return subscription
 
@@ -265,7 +265,7 @@ def wrap(observable: Any, name: str = "stream") -> Any:
     return observable
 
 
-class _Guard(DisposableBase, Generic[T]):
+class Guard(DisposableBase, Generic[T]):
     """What stands between a source and its subscriber: nothing passes after an end.
 
     It does what reactivex's own observer does, without locks, since a stream belongs to one loop,
@@ -331,7 +331,7 @@ class _Guard(DisposableBase, Generic[T]):
             upstream.dispose()
 
 
-abc.ObserverBase.register(_Guard)
+abc.ObserverBase.register(Guard)
 
 
 class Hop(Generic[T]):
