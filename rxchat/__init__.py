@@ -18,12 +18,16 @@ if TYPE_CHECKING:
     from rxchat.messages import tool as tool
     from rxchat.messages import user as user
     from rxchat.operators.budgets import Budget as Budget
+    from rxchat.operators.consensus import cascade as cascade
+    from rxchat.operators.consensus import first_valid as first_valid
+    from rxchat.operators.consensus import quorum as quorum
     from rxchat.operators.creation import concat as concat
     from rxchat.operators.creation import interval as interval
     from rxchat.operators.creation import merge as merge
     from rxchat.operators.creation import of as of
     from rxchat.operators.creation import timer as timer
     from rxchat.operators.creation import zip as zip
+    from rxchat.operators.health import healthy as healthy
     from rxchat.operators.racing import Loss as Loss
     from rxchat.operators.racing import hedge as hedge
     from rxchat.operators.racing import race as race
@@ -50,7 +54,9 @@ _ROOMS = {
         "user",
     ),
     "operators.budgets": ("Budget",),
+    "operators.consensus": ("cascade", "first_valid", "quorum"),
     "operators.creation": ("concat", "interval", "merge", "of", "timer", "zip"),
+    "operators.health": ("healthy",),
     "operators.racing": ("Loss", "hedge", "race"),
     "operators.recovery": ("fallback",),
     "stream": ("Op", "Pump", "Scope", "Stream", "source", "wrap"),

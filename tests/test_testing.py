@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import rxchat
 from rxchat import operators as ops
 from rxchat import testing
-from rxchat.errors import ConnectionLost
-from rxchat.events import Finish, Start, Text
+from rxchat.errors import ConnectionLost, RateLimited, UsageError
+from rxchat.events import Finish, Reasoning, Reset, Start, Text, ToolCall, Usage
 from rxchat.messages import user
 from rxchat.testing import (
     DeadlockError,
@@ -24,6 +27,7 @@ from rxchat.testing import (
     leaks,
     no_leaks,
     run_virtual,
+    said,
 )
 
 pytest_plugins = ["pytester"]
@@ -133,6 +137,89 @@ def test_a_stream_without_an_end_is_hung_up_at_the_edge_of_the_picture() -> None
     endless = cold("--a")
     assert draw(endless.stream, until=5) == "--a"
     assert endless.subscriptions == ["^----!"]
+
+
+def test_a_frame_may_be_as_long_as_you_say() -> None:
+    minutes = cold("-a-|", frame=60).stream
+    assert draw(minutes, frame=60) == "-a-|"
+    assert draw(minutes, frame=20) == "---a-----|"
+    assert draw(Scripted.drawn("-a-|", frame=60)("Hi"), frame=60) == "-a-|"
+
+
+@pytest.mark.parametrize("picture", ["(a|", "a)|", "((ab)|", "a|b", "(#|)"])
+def test_what_is_no_picture_is_refused_at_once(picture: str) -> None:
+    for read in (cold, said):
+        with pytest.raises(UsageError, match=r"the brackets|after the end"):
+            read(picture)
+
+
+def test_blanks_in_a_picture_are_for_the_eye() -> None:
+    assert draw(said("--a  --b |")) == "--a--b|"
+
+
+# A letter is text, four capitals are events, what else there is has its own letters.
+VALUES = {"t": ToolCall(0, "c1", "weather", "{}"), "h": Reasoning("hm"), "g": Start("gpt")}
+
+PICTURES = ["|", "#", "S--a-b|", "(Sab|)", "S-a-R-b|", "h-t-U|", "-a#", "g-a|", "(SF)", "a"]
+
+
+@pytest.mark.parametrize("picture", PICTURES)
+def test_a_picture_of_events_is_drawn_as_it_was_read(picture: str) -> None:
+    drawn = draw(said(picture, values=VALUES), values=VALUES)
+    assert drawn == picture.replace("(SF)", "(S|)")
+
+
+@given(st.text("-abSRU", max_size=8), st.sampled_from(["|", "#", ""]))
+def test_every_picture_of_events_is_drawn_as_it_was_read(picture: str, end: str) -> None:
+    assert draw(said(picture + end), until=50) == (picture + end).rstrip("" if end else "-")
+
+
+def test_values_may_take_the_capitals() -> None:
+    assert draw(said("S-U|", values={"S": "s", "U": Start()})) == "s-S|"
+
+
+def test_what_has_no_letter_is_drawn_by_its_kind() -> None:
+    events = [Start("gpt"), Reasoning("hm"), "Hel", Usage(1, 2), Reset("resume")]
+    assert draw(Scripted(*events, Finish("length"))("Hi")) == "(S?HelURF|)"
+    assert draw(rxchat.of(Finish(), Text("a"), Finish())) == "(Fa|)"
+    assert draw(rxchat.of(Finish(), Finish(choice=1))) == "(FF|)"
+    assert draw(rxchat.of(1, "b", True), values={"x": 1, "y": True}) == "(xby|)"
+
+
+def test_a_picture_of_events_gives_the_events_it_shows() -> None:
+    error = RateLimited("slow down")
+    stream = said("Sah-t#", values=VALUES, error=error)
+    seen: list[object] = []
+    run_virtual(_watch(stream, seen))
+    assert seen == [Start(), Text("a"), Reasoning("hm"), VALUES["t"], error]
+
+
+def test_a_provider_may_be_drawn_with_a_picture_for_each_request() -> None:
+    provider = Scripted.drawn("--#", "-a-b|", name="pictures")
+    stream = provider("Hi")
+    assert (stream.name, draw(stream), draw(stream), draw(stream)) == (
+        "pictures",
+        "--#",
+        "-a-b|",
+        "-a-b|",
+    )
+    assert provider.prompts == [(user("Hi"),)] * 3
+
+
+def test_the_three_spellings_of_a_script_go_together() -> None:
+    provider = Scripted.drawn("-#").then("a", 0.01, "b")
+    stream = provider("Hi").pipe(ops.retry(2, backoff=lambda number: 0.02))
+    assert draw(stream) == "---a(b|)"
+
+
+def test_a_value_may_be_a_cue_of_any_kind() -> None:
+    stream = said("apb|", values={"p": 1.0, "b": "said"})
+    assert draw(stream, frame=1) == "a(said|)"
+
+
+def test_a_script_may_be_silent_for_ever() -> None:
+    with pytest.raises(DeadlockError):
+        run_virtual(_watch(Scripted("a", math.inf)("Hi"), []))
 
 
 def test_values_and_errors_may_be_named() -> None:

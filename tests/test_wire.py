@@ -7,7 +7,6 @@ import datetime
 import gc
 import logging
 import ssl
-import subprocess
 import threading
 import warnings
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
@@ -675,32 +674,6 @@ async def test_a_proxy_that_is_away_or_refuses_is_a_connect_error_without_its_pa
         assert "proxy" in str(error)
         assert "s3cret" not in repr(error) + str(error)
         assert (error.__cause__, error.__context__) == (None, None)
-
-
-@pytest.fixture(scope="session")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A certificate for 127.0.0.1 that nobody trusts yet."""
-    folder = tmp_path_factory.mktemp("tls")
-    key, cert = folder / "key.pem", folder / "cert.pem"
-    command = [
-        "openssl",
-        "req",
-        "-x509",
-        "-newkey",
-        "rsa:2048",
-        "-nodes",
-        "-days",
-        "2",
-        "-subj",
-        "/CN=localhost",
-        "-addext",
-    ]
-    command += ["subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(cert)]
-    try:
-        subprocess.run(command, check=True, capture_output=True)
-    except FileNotFoundError:
-        pytest.skip("openssl is needed to make a certificate")
-    return cert, key
 
 
 async def test_tls_is_verified_and_a_context_may_be_handed_in(

@@ -4,11 +4,14 @@ from typing import TYPE_CHECKING, Any
 
 from rxchat.testing.clock import DeadlockError, VirtualLoop, run_virtual
 from rxchat.testing.exchange import Exchange
+from rxchat.testing.fault_scripts import FAULTS, Fault, faults
 from rxchat.testing.leaks import LeakError, no_leaks
 from rxchat.testing.marbles import Cold, cold, draw
+from rxchat.testing.probes import Probe, Run
 from rxchat.testing.replies import HOLD, Failure, Reply
-from rxchat.testing.scripted import Scripted
+from rxchat.testing.scripted import Scripted, said
 from rxchat.testing.server import LocalServer
+from rxchat.testing.verification import NotAsExpected, Verifier, verify
 from rxchat.testing.voices import ANYTHING, VOICES, Storyteller, Voice
 
 if TYPE_CHECKING:
@@ -16,23 +19,32 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ANYTHING",
+    "FAULTS",
     "HOLD",
     "VOICES",
     "Cold",
     "DeadlockError",
     "Exchange",
     "Failure",
+    "Fault",
     "LeakError",
     "LocalServer",
+    "NotAsExpected",
+    "Probe",
     "Reply",
+    "Run",
     "Scripted",
     "Storyteller",
+    "Verifier",
     "VirtualLoop",
     "Voice",
     "cold",
     "draw",
+    "faults",
     "no_leaks",
     "run_virtual",
+    "said",
+    "verify",
 ]
 
 

@@ -1,15 +1,24 @@
-"""A provider without a socket: it says what its script says."""
+"""A provider without a socket: it says what its script says.
+
+There are three spellings for a script: cue by cue, `Scripted("Hel", 0.5, "lo")`; as pictures,
+`Scripted.drawn("--#", "-a-b|")`; and as faults, `Scripted.failing("429(2s) cut ok")`.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from typing import TypeAlias
+import math
+from collections.abc import Mapping
+from typing import Self, TypeAlias
 
+from rxchat.errors import ConnectionLost
 from rxchat.events import Event, Finish, Text
 from rxchat.messages import Message, Prompt, messages
 from rxchat.stream import Pump, Stream, source
+from rxchat.testing.fault_scripts import fault_script
+from rxchat.testing.marbles import CAPITALS, FRAME, read
 
-__all__ = ["Cue", "Scripted"]
+__all__ = ["Cue", "Scripted", "said"]
 
 Cue: TypeAlias = Event | str | float | Exception
 
@@ -17,8 +26,9 @@ Cue: TypeAlias = Event | str | float | Exception
 class Scripted:
     """Call it as a provider; it plays its cues in order, and then finishes.
 
-    A string is `Text`, a number is a pause in seconds, an exception ends the stream with it, an
-    event is itself. `then` gives the next request another script; the last one is repeated.
+    A string is `Text`, a number is a pause in seconds (`math.inf` is silence for ever), an
+    exception ends the stream with it, an event is itself. `then` gives the next request another
+    script; the last one is repeated.
 
     >>> say = Scripted("Hel", 0.01, "lo")
     >>> say("Hi").run().reason
@@ -34,7 +44,46 @@ class Scripted:
         self.hung_up = 0
         self._scripts = [script]
 
-    def then(self, *script: Cue) -> Scripted:
+    @classmethod
+    def drawn(
+        cls,
+        *pictures: str,
+        values: Mapping[str, Cue] | None = None,
+        error: Exception | None = None,
+        frame: float = FRAME,
+        name: str = "scripted",
+    ) -> Self:
+        """Play a picture for each request in turn; `rxchat.testing.marbles` explains the signs.
+
+        >>> import rxchat.operators as ops
+        >>> from rxchat.testing import draw
+        >>> provider = Scripted.drawn("--#", "-a-b|")
+        >>> draw(provider("Hi").pipe(ops.retry(2, backoff=lambda number: 0.02)))
+        '-----a-b|'
+        """
+        scripts = [_cues(picture, values or {}, error, frame) for picture in pictures]
+        return cls._in_turn(scripts, name)
+
+    @classmethod
+    def failing(cls, script: str, *said: Event | str, name: str = "scripted") -> Self:
+        """Fail as a service would; `rxchat.testing.fault_scripts` has the words.
+
+        What it says, as far as it comes to that, are your pieces, or "Hel", "lo".
+
+        >>> Scripted.failing("429(2s) ok")("Hi").run()
+        Traceback (most recent call last):
+        ...
+        rxchat.errors.RateLimited: as planned (status 429; retry after 2.0 s)
+        """
+        return cls._in_turn([fault.cues for fault in fault_script(script, *said)], name)
+
+    @classmethod
+    def _in_turn(cls, scripts: list[tuple[Cue, ...]], name: str) -> Self:
+        scripted = cls(name=name)
+        scripted._scripts = scripts or scripted._scripts
+        return scripted
+
+    def then(self, *script: Cue) -> Self:
         """Play this script for the next request."""
         self._scripts.append(script)
         return self
@@ -62,7 +111,40 @@ class Scripted:
     async def _play(self, cue: Cue, pump: Pump[Event]) -> None:
         if isinstance(cue, Exception):
             raise cue
-        if isinstance(cue, int | float):
+        if cue == math.inf:
+            await asyncio.get_running_loop().create_future()
+        elif isinstance(cue, int | float):
             await asyncio.sleep(cue)
         else:
             await pump.send(Text(cue) if isinstance(cue, str) else cue)
+
+
+def said(
+    *pictures: str,
+    values: Mapping[str, Cue] | None = None,
+    error: Exception | None = None,
+    frame: float = FRAME,
+) -> Stream[Event]:
+    """A provider's stream from a picture, or from one picture per subscription in turn.
+
+    >>> from rxchat import operators as ops
+    >>> from rxchat.testing import draw
+    >>> draw(said("S-a-b|").pipe(ops.take(2)))
+    'S-(a|)'
+    """
+    return Scripted.drawn(*pictures, values=values, error=error, frame=frame, name="said")("")
+
+
+def _cues(
+    picture: str, values: Mapping[str, Cue], error: Exception | None, frame: float
+) -> tuple[Cue, ...]:
+    """A picture as a script."""
+    meaning = {**CAPITALS, **values, "#": error or ConnectionLost("as drawn"), "|": Finish()}
+    cues: list[Cue] = []
+    now = 0
+    for at, sign in read(picture):
+        if at > now:
+            cues.append((at - now) * frame)
+            now = at
+        cues.append(meaning.get(sign, sign))
+    return (*cues, math.inf)

@@ -88,8 +88,8 @@ class _Pool:
             raise
         finally:
             self.waiting -= 1
-        for watch in scope.watches:
-            watch.admitted()
+            for watch in scope.watches:
+                watch.admitted()
 
     def leave(self) -> None:
         """Give the place to the next."""
