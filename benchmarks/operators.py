@@ -104,7 +104,8 @@ def main() -> bool:
     rows = [(name, f"{median(costs[name]):.0f}", f"{added[name]:.0f}") for name in PIPELINES]
     print(table(("pipeline", "ns of CPU per event", "over plain"), rows), end="\n\n")
     goals = {name: goal for name, (_, goal) in PIPELINES.items() if goal is not None}
-    return all([verdict(name, added[name], goal, " ns") for name, goal in goals.items()])
+    verdicts = [verdict(name, added[name], goal, " ns") for name, goal in goals.items()]
+    return all(verdicts)
 
 
 if __name__ == "__main__":

@@ -84,6 +84,7 @@ __all__ = [
     "UsageError",
     "is_fatal",
     "is_retryable",
+    "noted",
 ]
 
 
@@ -348,6 +349,13 @@ class CallbackFailed(ChatError):
         failure = cls(f"a callback raised {type(bug).__name__}: {bug}")
         failure.__cause__ = bug
         return failure
+
+
+def noted(error: Exception, note: str) -> Exception:
+    """The error with a note, once: a stream that is run again may raise the same one."""
+    if note not in getattr(error, "__notes__", ()):
+        error.add_note(note)
+    return error
 
 
 def is_fatal(error: BaseException) -> bool:

@@ -341,6 +341,7 @@ class Wire:
                             "admitted": lambda watch=watch: watch.admitted(),
                             "asked": lambda watch=watch, call=call: watch.asked(call),
                             "answered": lambda watch=watch, call=call: watch.answered(call, {}),
+                            "ended": lambda watch=watch, call=call: watch.ended(call),
                         }[word]()
                 else:
                     await pump.send(cue)
@@ -349,7 +350,7 @@ class Wire:
 
 
 QUEUED, ADMITTED = ("queued", "one"), ("admitted", "one")
-ASKED, ANSWERED = ("asked", "one"), ("answered", "one")
+ASKED, ANSWERED, ENDED = ("asked", "one"), ("answered", "one"), ("ended", "one")
 TWICE, AT_LAST = ("asked", "two"), ("answered", "two")
 
 REQUESTS: list[tuple[list[Any], dict[str, Any], float, str | None]] = [
@@ -360,7 +361,9 @@ REQUESTS: list[tuple[list[Any], dict[str, Any], float, str | None]] = [
     ([QUEUED, 50, ADMITTED, ASKED], {"total": 20}, 20, "total"),
     ([1, ASKED, 2, ANSWERED, 9, "a"], {"connect": 2.5}, 12, None),
     ([1, ASKED, 3, ANSWERED, 9, "a"], {"connect": 2.5}, 3.5, "connect"),
-    ([ASKED, 2, TWICE, 2, AT_LAST, 2, "a"], {"connect": 3}, 6, None),
+    ([ASKED, 2, ENDED, 9, TWICE, 2, AT_LAST, 2, "a"], {"connect": 3}, 15, None),
+    ([ASKED, 2, TWICE, 0.5, AT_LAST, 2, "a"], {"connect": 3}, 3, "connect"),
+    ([ASKED, 2, TWICE, 0.5, ENDED, 2, AT_LAST, 2, "a"], {"connect": 3}, 6.5, None),
     ([ASKED, 2, TWICE, 2, AT_LAST, 2, "a"], {"first": 5}, 5, "first"),
     ([ASKED, 2, QUEUED, 50, ADMITTED, TWICE, 2, AT_LAST, "a"], {"first": 5}, 54, None),
     ([ASKED, ANSWERED, "a", QUEUED, 50, ADMITTED, TWICE, 9], {"idle": 3}, 53, "idle"),
@@ -381,7 +384,8 @@ def test_clocks_begin_with_the_request_and_our_own_queue_counts_for_the_total_on
     assert getattr(error, "phase", None) == phase
     assert when == pytest.approx(ended)
     if isinstance(error, Deadline) and ASKED in cues and phase != "total":
-        assert error.provider == ("two" if TWICE in cues else "one")
+        late = "one" if phase == "connect" else "two"
+        assert error.provider == (late if TWICE in cues else "one")
 
 
 # The timer --------------------------------------------------------------------------------------

@@ -267,6 +267,12 @@ COLUMNS = [
         holds=True,
     ),
     Column(
+        "quorum",
+        lambda a, b, case: rxchat.quorum(a(), b(), b(), n=2),
+        lambda case: Outcome("well", "Other", case.asked, 2),
+        holds=True,
+    ),
+    Column(
         "cascade", lambda a, b, case: rxchat.cascade(a(), b(), good_enough=yes), one_after_the_other
     ),
 ]
@@ -357,7 +363,7 @@ async def test_every_operator_does_with_every_fault_what_the_contract_says(
 ) -> None:
     asyncio.get_running_loop().set_exception_handler(lambda loop, context: None)  # TLS complains
     expected = column.makes_of_it(case)
-    async with asyncio.timeout(60), services(case, certificate, holds=column.holds) as each:
+    async with asyncio.timeout(20), services(case, certificate, holds=column.holds) as each:
         listening = Listening(column.build(each.one, each.other, case))
         task = asyncio.create_task(listening.listen())
         if expected.end == "never":
@@ -366,7 +372,8 @@ async def test_every_operator_does_with_every_fault_what_the_contract_says(
             task.cancel()
         if column.holds:
             await all_said(each)
-            (await each.good.exchange(0)).release()
+            for number in range(expected.other):
+                (await each.good.exchange(number)).release()
         await asyncio.gather(task, return_exceptions=True)
 
         events, error = listening.events, listening.error

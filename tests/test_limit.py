@@ -98,7 +98,7 @@ def is_quiet(limiter: Limiter) -> bool:
     """Nothing is left: nobody runs or waits, no timer is set."""
     desk = limiter._desk
     assert desk is not None
-    queues = [service.queue or service.unanswered for service in desk._services.values()]
+    queues = [queue.turns or queue.said.unanswered for queue in desk._queues.values()]
     return limiter.running == limiter.waiting == 0 and desk._timer is None and not any(queues)
 
 
@@ -194,13 +194,13 @@ def test_without_usage_four_letters_or_bytes_of_the_request_are_a_token(
 ) -> None:
     limiter = limit()
     run_virtual(together(Service().stream(1.0, 0, *items).pipe(limiter)))
-    assert limiter.usual == 1000 + (tokens - 1000) / 8
+    assert limiter.terms.usual == 1000 + (tokens - 1000) / 8
 
 
 def test_the_estimate_is_learned_from_whole_answers_only() -> None:
     service, limiter = Service("service", ConnectionLost("x")), limit()
     run_virtual(together(service.stream().pipe(limiter)))
-    assert limiter.usual == 1000
+    assert limiter.terms.usual == 1000
 
 
 def test_one_limiter_is_shared_by_all_services() -> None:
@@ -277,7 +277,7 @@ def test_services_of_which_nothing_is_known_are_forgotten() -> None:
     limiter = limit()
     run_virtual(together(*(Service(f"{n}").stream().pipe(limiter) for n in range(9))))
     assert limiter._desk is not None
-    assert limiter._desk._services == {}
+    assert limiter._desk._queues == {}
 
 
 def test_no_timer_is_left_when_the_last_who_waits_has_left() -> None:
@@ -502,6 +502,108 @@ def test_a_service_that_wants_more_than_max_wait_is_not_asked_and_nobody_hangs()
     assert is_quiet(limiter)
 
 
+async def refused_at(stream: Stream[Any]) -> float:
+    """When it fails because its service wants too long a rest."""
+    error = await end_of(stream)
+    assert isinstance(error, RateLimited)
+    assert error.message.startswith("not asked")
+    return now()
+
+
+@pytest.mark.parametrize("told", [openai(0, "500s"), RateLimited("x", retry_after=500.0)])
+def test_all_who_wait_for_a_service_fail_as_soon_as_it_wants_too_much_and_so_do_all_who_come(
+    told: Any,
+) -> None:
+    service, other = Service("openai", openai(0, "20s"), told), Service("other")
+    limiter = limit(concurrent=1)
+
+    async def main() -> None:
+        await end_of(service.stream().pipe(limiter))
+        asking = asyncio.create_task(end_of(service.stream(1.0).pipe(limiter)))
+        await asyncio.sleep(0)
+        waiting = (refused_at(service.stream().pipe(limiter)) for _ in range(5))
+        assert await asyncio.gather(*waiting) == [20] * 5
+        assert await refused_at(service.stream().pipe(limiter)) == 20
+        await end_of(other.stream().pipe(limiter))
+        await asking
+
+    run_virtual(main())
+    assert service.starts == [0, 20]
+    assert is_quiet(limiter)
+
+
+def test_whoever_would_have_to_wait_for_what_others_just_took_fails_at_once() -> None:
+    service, limiter = Service("openai", openai(1, "500s")), limit()
+
+    async def main() -> None:
+        await end_of(service.stream().pipe(limiter))
+        unanswered = cold("-").stream
+        unanswered.name = "openai"
+        hanging = unanswered.pipe(limiter).subscribe()
+        others = (refused_at(service.stream().pipe(limiter)) for _ in range(3))
+        assert await asyncio.gather(*others) == [1] * 3
+        hanging.dispose()
+
+    run_virtual(main())
+
+
+def test_those_who_were_queued_when_the_last_allowance_is_taken_fail_at_once() -> None:
+    service, limiter = Service("openai", openai(1, "500s")), limit(concurrent=1)
+    unanswered = cold("-").stream
+    unanswered.name = "openai"
+
+    async def main() -> None:
+        first = asyncio.create_task(end_of(service.stream().pipe(limiter)))
+        await asyncio.sleep(0.5)
+        hanging = unanswered.pipe(limiter).subscribe()
+        others = (refused_at(service.stream().pipe(limiter)) for _ in range(3))
+        assert await asyncio.gather(*others) == [1] * 3
+        hanging.dispose()
+        await first
+
+    run_virtual(main())
+
+
+def test_a_consumer_that_comes_back_at_once_is_refused_at_once_and_stops_nobody() -> None:
+    service, limiter = Service("openai", RateLimited("x", retry_after=500.0)), limit()
+    refusals: list[Exception] = []
+
+    def again(error: Exception) -> None:
+        refusals.append(error)
+        service.stream().pipe(limiter).subscribe(
+            on_error=again if len(refusals) < 9 else refusals.append
+        )
+
+    async def main() -> None:
+        await end_of(service.stream().pipe(limiter))
+        service.stream().pipe(limiter).subscribe(on_error=again)
+        await asyncio.sleep(1)
+
+    run_virtual(main())
+    assert len(refusals) == 10
+    assert is_quiet(limiter)
+
+
+@pytest.mark.parametrize(("each", "starts"), [(True, [0, 20]), (False, [0, 1])])
+def test_a_limiter_on_each_part_of_a_join_is_held_up_and_one_on_the_whole_is_not(
+    each: bool, starts: list[float]
+) -> None:
+    service, limiter = Service("openai", openai(0, "20s")), limit()
+
+    def joined() -> Stream[Any]:
+        part = service.stream(1.0, 0, Text("x"))
+        if each:
+            return rxchat.fallback(part.pipe(limiter), Scripted("y")("?"))
+        return rxchat.fallback(part, Scripted("y")("?")).pipe(limiter)
+
+    async def main() -> None:
+        for _ in range(2):
+            await end_of(joined())
+
+    run_virtual(main())
+    assert service.starts == starts
+
+
 # One loop at a time -----------------------------------------------------------------------------
 
 
@@ -622,9 +724,7 @@ def test_a_limit_is_kept_fair_and_leaves_nothing_behind(
     )
     service, queued, left = Service("one"), list[int](), set[int]()
     ends = {"": {}, "fails": ConnectionLost("x"), "tired": RateLimited("x", retry_after=7.0)}
-    begun: list[
-        tuple[float, int, int]
-    ] = []  # when, with how many tokens reserved, and counted at least
+    begun: list[tuple[int, float, int, int]] = []  # who, when, tokens: reserved, counted at least
 
     async def one(number: int, stays: int | None, stream: Stream[Any]) -> None:
         try:
@@ -633,9 +733,10 @@ def test_a_limit_is_kept_fair_and_leaves_nothing_behind(
         except TimeoutError:
             left.add(number)
 
-    def noted(stream: Stream[Any], answer: Any, takes: int) -> Stream[Any]:
+    def noted(number: int, stream: Stream[Any], answer: Any, takes: int) -> Stream[Any]:
         def start(_: object) -> Stream[Any]:
-            begun.append((now(), limiter.tokens(), min(limiter.tokens(), takes or 100, 100)))
+            reserved = limiter.terms.tokens()
+            begun.append((number, now(), reserved, min(reserved, takes or 100, 100)))
             service.answers[:] = [answer]
             return stream
 
@@ -647,18 +748,19 @@ def test_a_limit_is_kept_fair_and_leaves_nothing_behind(
                 await asyncio.sleep(pause)
                 queued.append(number)
                 stream = service.stream(lasts, number, Usage(total=takes))
-                group.create_task(one(number, stays, noted(stream, ends[end], takes).pipe(limiter)))
+                stream = noted(number, stream, ends[end], takes).pipe(limiter)
+                group.create_task(one(number, stays, stream))
                 await asyncio.sleep(0)
         assert is_quiet(limiter)
 
     run_virtual(main())
     assert service.most <= (concurrent or math.inf)
-    for place, (start, reserved, _) in enumerate(begun):
-        minute = [counted for each, _, counted in begun[:place] if start < each + 60]
+    for place, (_, start, reserved, _) in enumerate(begun):
+        minute = [each for each in begun[:place] if start < each[1] + 60]
+        # Who left may have sent nothing: what that has cost is anything from nothing on.
+        counted = sum(least for number, _, _, least in minute if number not in left)
         assert len(minute) < (per_minute or math.inf)
-        assert left or sum(minute) + reserved <= (
-            tokens or math.inf
-        )  # who left may have sent nothing
+        assert counted + reserved <= (tokens or math.inf)
     assert service.who == sorted(service.who)
     assert set(queued) - set(service.who) <= left
 

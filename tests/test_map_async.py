@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 import rxchat
 from rxchat import operators as ops
-from rxchat.errors import Aborted, CallbackFailed, ConnectionLost, RateLimited, UsageError
+from rxchat.errors import Aborted, CallbackFailed, RateLimited, UsageError
 from rxchat.operators.mapping import map_async
 from rxchat.providers import openai
 from rxchat.stream import Gate, Pump, Scope, Stream, source
@@ -70,7 +70,8 @@ RUNS = [
     ("-|", {}, 2, True, "-|"),
     ("a-----|", {}, 2, True, "-A----|"),
     ("a-#", {"a": 1}, 2, True, "-A#"),
-    ("ab-#", {"a": 1, "b": 9}, 2, True, "-A-#"),
+    ("ab-#", {"a": 1, "b": 9}, 2, True, "-A--------(B#)"),
+    ("(abc)#", {"a": 2, "c": 3}, 1, True, "--AB--(C#)"),
 ]
 
 
@@ -282,13 +283,6 @@ def test_an_error_of_a_service_passes_as_it_is() -> None:
     assert failure(rxchat.of("a").pipe(map_async(ask))) is busy
     talk = Scripted(busy).then("ok")
     assert rxchat.of("a").pipe(map_async(ask), ops.retry(2)).run().reason == "stop"
-
-
-def test_an_error_of_the_source_cancels_those_who_run() -> None:
-    shop = Workshop(a=50)
-    error = failure(cold("a-#").stream.pipe(map_async(shop)))
-    assert isinstance(error, ConnectionLost)
-    assert shop.cancelled == ["a"]
 
 
 def test_a_call_that_cancels_itself_is_an_abort() -> None:

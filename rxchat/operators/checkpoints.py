@@ -8,6 +8,7 @@ from typing import Generic, TypeVar, cast
 from reactivex import Observable, abc
 from reactivex.abc import DisposableBase
 
+from rxchat.errors import noted
 from rxchat.stream import Hop, lift
 
 __all__ = ["checkpoint"]
@@ -55,9 +56,7 @@ class _Checkpoint(Generic[T]):
         self._note = note
 
     def on_error(self, error: Exception) -> None:
-        if self._note not in getattr(error, "__notes__", ()):  # it may have been raised before
-            error.add_note(self._note)
-        self._on_error(error)
+        self._on_error(noted(error, self._note))
 
 
 abc.ObserverBase.register(_Checkpoint)

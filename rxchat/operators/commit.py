@@ -38,7 +38,7 @@ def commit_rule(commit: Commit) -> Rule:
     if isinstance(commit, str) and commit in _RULES:
         return _RULES[commit]
     if isinstance(commit, int) and not isinstance(commit, bool) and commit > 0:
-        return lambda: _Said(lambda text: len(text) >= commit)
+        return lambda: _characters(commit)
     if callable(commit):
         return lambda: commit
     raise UsageError(
@@ -51,28 +51,42 @@ def _is_answer(item: Any) -> bool:
     return type(item) is not Reasoning and is_content(item)
 
 
-class _Said:
-    """Commits when the text so far is enough; what is content but no text is enough."""
+def _characters(number: int) -> Callable[[Any], bool]:
+    left = number
 
-    def __init__(self, enough: Callable[[str], object]) -> None:
-        self._enough = enough
-        self._text = ""
-
-    def __call__(self, item: Any) -> bool:
+    def said(item: Any) -> bool:
+        nonlocal left
         piece = _text_of(item)
-        if piece is None:
-            return _is_answer(item)
-        self._text += piece
-        return bool(self._enough(self._text))
+        left -= len(piece or "")
+        return left <= 0 if piece is not None else _is_answer(item)
+
+    return said
 
 
 # Before a blank, so that 3.14 and example.com go on; full stops of other scripts need none.
-_SENTENCE = re.compile(r"[.!?…][\"'”’»)\]]*\s|[。！？।؟]|\n")
+_SENTENCE = re.compile(r"[.!?…][\"'”’»)\]]{0,6}\s|[。！？।؟]|\n")
+
+
+def _sentence() -> Callable[[Any], bool]:
+    tail = ""  # as much as the end of a sentence that is cut may have
+
+    def said(item: Any) -> bool:
+        nonlocal tail
+        piece = _text_of(item)
+        if piece is None:
+            return _is_answer(item)
+        tail += piece
+        found = _SENTENCE.search(tail)
+        tail = tail[-8:]
+        return found is not None
+
+    return said
+
 
 _RULES: dict[str, Rule] = {
     "content": lambda: is_content,
     "answer": lambda: _is_answer,
-    "sentence": lambda: _Said(_SENTENCE.search),
+    "sentence": _sentence,
 }
 
 

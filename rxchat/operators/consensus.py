@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import json
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Generic, TypeAlias, TypeVar
@@ -30,6 +29,7 @@ from rxchat.errors import (
 )
 from rxchat.events import Event, Text
 from rxchat.messages import Message, reply
+from rxchat.operators.agreement import agree
 from rxchat.operators.commit import some_streams
 from rxchat.operators.recovery import fallback
 from rxchat.stream import Call, Pump, Scope, Stream, Watch, source
@@ -82,9 +82,9 @@ def quorum(*streams: Observable[T], n: int = 2, same: Comparison | None = None) 
         raise UsageError(
             f"quorum(n) says how many streams must agree: 1 to {len(streams)} of these, not {n!r}"
         )
-    agree = same if same is not None else _same
-    _a_function("quorum", "same", agree)
-    return _consensus("quorum", streams, lambda scope: _Quorum(scope, n, agree))
+    judge = same if same is not None else agree
+    _a_function("quorum", "same", judge)
+    return _consensus("quorum", streams, lambda scope: _Quorum(scope, n, judge))
 
 
 def cascade(*streams: Observable[T], good_enough: Judge) -> Stream[T]:
@@ -343,26 +343,3 @@ def _answer(items: Sequence[object]) -> Message:
             raise UsageError(f"answers are judged as events or text, not {type(item).__name__}")
         events.append(said)
     return reply(events)
-
-
-def _same(one: Message, other: Message) -> bool:
-    return _gist(one) == _gist(other)
-
-
-def _gist(answer: Message) -> object:
-    """What must be equal in two answers that are the same."""
-    words = answer.text.casefold().split()
-    return words, [(call.name, _canonical(call.arguments)) for call in answer.tool_calls]
-
-
-def _canonical(arguments: str) -> str:
-    """One spelling of equal JSON (in Python, `True == 1`); what is no JSON stays as it is."""
-    try:
-        return json.dumps(json.loads(arguments, parse_float=_number), sort_keys=True)
-    except (ValueError, RecursionError):
-        return arguments
-
-
-def _number(digits: str) -> float:
-    number = float(digits)
-    return int(number) if number.is_integer() else number

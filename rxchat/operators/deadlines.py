@@ -138,7 +138,6 @@ class _Clocks(Hop[Any], Watch, DisposableBase):
     """All clocks of one subscription, and their one timer."""
 
     __slots__ = (
-        "_asked",
         "_began",
         "_call",
         "_chars",
@@ -175,9 +174,10 @@ class _Clocks(Hop[Any], Watch, DisposableBase):
         self._release = scope.gate.govern(self._service)
         self._stood = 0.0  # seconds for which the service's time has stood still
         self._began = self._time() - scope.gate.paused_for
-        self._asked = self._first_asked = self._heard = self._service.now()
+        self._first_asked = self._heard = self._service.now()
         self._call: Call | None = None
-        self._connecting = True
+        # When each request went out that has no headers yet; None before there is one.
+        self._connecting: dict[Call | None, float] = {None: self._first_asked}
         self._speaking = False  # what counts as content here has come
         self._emitted = False  # any content has
         self._chars = 0
@@ -190,11 +190,10 @@ class _Clocks(Hop[Any], Watch, DisposableBase):
     def over(self, source: Observable[Any]) -> DisposableBase:
         """Subscribe to what is timed."""
         try:
-            upstream: Any = lift(source, self, self._scope.watched(self))
+            self._upstream = lift(source, self, self._scope.watched(self))
         except Exception:
             self._stop()
             raise
-        self._upstream = upstream if hasattr(upstream, "dispose") else Disposable(upstream)
         self._arm()
         return self
 
@@ -202,7 +201,8 @@ class _Clocks(Hop[Any], Watch, DisposableBase):
 
     def on_next(self, item: object) -> None:
         self._emit(item)  # first: if a consumer holds up the loop, that is not the service's time
-        self._connecting = False
+        if self._connecting:
+            self._connecting.clear()
         if type(item) is Text or is_content(item):
             self._emitted = True
             if type(item) is not Reasoning or self._limits.reasoning:
@@ -233,15 +233,19 @@ class _Clocks(Hop[Any], Watch, DisposableBase):
         self._service.resume()
 
     def asked(self, call: Call) -> None:
-        self._asked = self._service.now()
+        now = self._service.now()
         if self._call is None:
-            self._first_asked = self._asked
+            self._first_asked = now
         self._call = call
-        self._connecting = True
+        self._connecting.pop(None, None)
+        self._connecting[call] = now
         self._arm()
 
     def answered(self, call: Call, headers: Mapping[str, str]) -> None:
-        self._connecting = False
+        self._connecting.pop(call, None)
+
+    def ended(self, call: Call) -> None:
+        self._connecting.pop(call, None)
 
     def _resumed(self) -> None:
         """Let the clocks go on: what came in the pause came at its end."""
@@ -262,7 +266,7 @@ class _Clocks(Hop[Any], Watch, DisposableBase):
             return
         now = self._service.now()
         if limits.connect is not None and self._connecting:
-            yield self._asked + limits.connect - now, "connect"
+            yield min(self._connecting.values()) + limits.connect - now, "connect"
         if limits.first is not None and not self._speaking:
             yield self._first_asked + limits.first - now, "first"
         if limits.idle is not None and self._speaking:
@@ -308,7 +312,9 @@ class _Clocks(Hop[Any], Watch, DisposableBase):
         limits = self._limits
         message = _MESSAGES[phase].format(limits=limits, rate=self._rate())
         failure = Deadline(message, phase=phase, content_emitted=self._emitted or None)
-        return failure if self._call is None else self._call.explain(failure)
+        call = min(self._connecting, key=self._connecting.__getitem__, default=None)
+        call = call if phase == "connect" else self._call
+        return failure if call is None else call.explain(failure)
 
     def _rate(self) -> float:
         """Characters per second since the oldest mark."""

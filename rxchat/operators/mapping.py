@@ -12,7 +12,7 @@ from reactivex import Observable, abc
 from reactivex.abc import DisposableBase
 from reactivex.disposable import SingleAssignmentDisposable
 
-from rxchat.errors import CallbackFailed, ChatError, UsageError
+from rxchat.errors import Aborted, CallbackFailed, ChatError, UsageError
 from rxchat.stream import Gate, Op, Pump, Scope
 
 __all__ = ["map_async"]
@@ -30,8 +30,9 @@ def map_async(
     `ordered=False` they come as they are ready. The source is held back while as many items wait
     as may run, and no call begins while the reader is slow.
 
-    The first failure ends it all, and the calls that still run are cancelled. A `ChatError` that
-    `fn` raises is passed on as it is; anything else is a `CallbackFailed`.
+    If a call fails, that ends it all, and the calls that still run are cancelled: a `ChatError`
+    that `fn` raises is passed on as it is, anything else is a `CallbackFailed`. If the source
+    fails, its error comes after the results of what it gave before.
 
     >>> import asyncio
     >>> from rxchat import of
@@ -79,10 +80,10 @@ class _Calls(DisposableBase, Generic[A, B]):
         self._waiting: deque[A] = deque()
         self._calls: deque[_Call[A, B]] = deque()
         self._complete = False  # nothing more comes from upstream
+        self._error: Exception | None = None  # what it ended with
         self._upstream = SingleAssignmentDisposable()
         # What is full here holds the source back, but not our own calls, nor others downstream.
         self._gate = Gate(scope.loop.time)
-        self._gate.shut = scope.gate.shut
         self._release = scope.gate.govern(self._gate)
         self._pausing = False
         # Each call has the variables of the subscriber, not of the call whose end began it.
@@ -90,19 +91,21 @@ class _Calls(DisposableBase, Generic[A, B]):
         self._over = False
 
     def start(self, source: Observable[A]) -> None:
-        upstream = self.scope.for_call(self.scope.call)
-        upstream.gate = self._gate
         self._upstream.disposable = source.subscribe(
-            self._on_next, self.fail, self._on_completed, scheduler=upstream
+            self._on_next, self._on_end, self._on_end, scheduler=self.scope.behind(self._gate)
         )
 
     def _on_next(self, item: A) -> None:
         self._waiting.append(item)
         self._begin()
 
-    def _on_completed(self) -> None:
+    def _on_end(self, error: Exception | None = None) -> None:
         self._complete = True
-        self._begin()
+        self._error = error
+        if isinstance(error, Aborted):  # the loop ends: nothing will be ready any more
+            self.fail(error)
+        else:
+            self._begin()
 
     def _begin(self) -> None:
         """Begin what may run; end when there is nothing left to do."""
@@ -110,7 +113,10 @@ class _Calls(DisposableBase, Generic[A, B]):
             self._calls.append(_Call(self, self._waiting.popleft()))
         self._pause(len(self._waiting) >= self._concurrent)
         if self._complete and not self._calls:
-            self._observer.on_completed()
+            if self._error is None:
+                self._observer.on_completed()
+            else:
+                self.fail(self._error)
 
     def _pause(self, full: bool) -> None:
         if full != self._pausing:

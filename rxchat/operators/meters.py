@@ -243,11 +243,10 @@ class _Reading(Hop[Any], Watch, DisposableBase):
     def over(self, source: Observable[Any]) -> DisposableBase:
         """Subscribe to what is measured."""
         try:
-            upstream: Any = lift(source, self, self._scope.watched(self))
+            self._upstream = lift(source, self, self._scope.watched(self))
         except Exception as error:
             self._end("failed", error)
             raise
-        self._upstream = upstream if hasattr(upstream, "dispose") else Disposable(upstream)
         return self
 
     def asked(self, call: Call) -> None:

@@ -21,6 +21,7 @@ from rxchat.errors import (
     UsageError,
     is_fatal,
     is_retryable,
+    noted,
 )
 from rxchat.events import Reset
 from rxchat.operators.budgets import Budget
@@ -96,10 +97,10 @@ def retry(
             return error
         asked = error.retry_after if isinstance(error, ChatError) else None
         if asked is not None and asked > max_wait:
-            return _noted(error, f"not tried again: {asked} s is more than {max_wait=} s")
+            return noted(error, f"not tried again: {asked} s is more than {max_wait=} s")
         seconds = float(pause(len(errors)) if asked is None else asked)
         if budget is not None and not budget.takes():
-            return _noted(error, f"not tried again: the budget is spent, {budget!r}")
+            return noted(error, f"not tried again: the budget is spent, {budget!r}")
         return seconds
 
     def op(source: Observable[T]) -> Observable[T]:
@@ -270,11 +271,5 @@ class _Attempts(DisposableBase):
 def _after(errors: Sequence[Exception]) -> Exception:
     """The last error, which remembers those before it."""
     for earlier in errors[:-1]:
-        _noted(errors[-1], f"before it: {type(earlier).__name__}: {earlier}")
+        noted(errors[-1], f"before it: {type(earlier).__name__}: {earlier}")
     return errors[-1]
-
-
-def _noted(error: Exception, note: str) -> Exception:
-    if note not in getattr(error, "__notes__", ()):  # the stream may have been run before
-        error.add_note(note)
-    return error

@@ -254,3 +254,7 @@ class _ForAll(Watch):
     def answered(self, call: Call, headers: Mapping[str, str]) -> None:
         for watch in self._watches():
             watch.answered(call, headers)
+
+    def ended(self, call: Call) -> None:
+        for watch in self._watches():
+            watch.ended(call)

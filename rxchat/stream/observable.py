@@ -297,9 +297,7 @@ class Guard(DisposableBase, Generic[T]):
             self.is_stopped = True
             self._on_error(error)
             return self
-        if not hasattr(upstream, "dispose"):
-            upstream = Disposable(cast("Callable[[], None] | None", upstream))
-        self._upstream = cast("DisposableBase", upstream)
+        self._upstream = _disposable(upstream)
         if self.is_stopped:
             self._upstream.dispose()
         return self
@@ -361,7 +359,14 @@ def lift(source: Observable[T], hop: Hop[T], scheduler: abc.SchedulerBase | None
     `subscribe` puts an observer in between that stops after an end, which is one call more per
     item, and an object more per stream; the one that the operator itself has does the same.
     """
-    return source._subscribe_core(cast("abc.ObserverBase[T]", hop), scheduler)  # pyright: ignore
+    return _disposable(source._subscribe_core(cast("abc.ObserverBase[T]", hop), scheduler))  # pyright: ignore
+
+
+def _disposable(given: object) -> DisposableBase:
+    """What a source gives to leave it by, which may be a function, or nothing."""
+    if hasattr(given, "dispose"):
+        return cast("DisposableBase", given)
+    return Disposable(cast("Callable[[], None] | None", given))
 
 
 def _named(stream: Stream[T], name: str) -> Stream[T]:

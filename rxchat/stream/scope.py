@@ -124,16 +124,19 @@ class Watch:
     __slots__ = ()
 
     def queued(self) -> None:
-        """A request waits for its turn, on our side of the wire."""
+        """A request waits for its turn, on our side of the wire; `admitted` always follows."""
 
     def admitted(self) -> None:
-        """It waits no more."""
+        """It waits no more: it goes out, or nobody wants it any longer."""
 
     def asked(self, call: Call) -> None:
         """A request goes out."""
 
     def answered(self, call: Call, headers: Mapping[str, str]) -> None:
         """The headers of its answer have come."""
+
+    def ended(self, call: Call) -> None:
+        """It is over, well or badly, or hung up."""
 
 
 class Scope(AsyncIOScheduler):
@@ -162,6 +165,13 @@ class Scope(AsyncIOScheduler):
         """The same subscription, with one more who hears of its requests."""
         scope = self._copy()
         scope.watches = (*self.watches, watch)
+        return scope
+
+    def behind(self, gate: Gate) -> Scope:
+        """The same subscription, upstream of a place that has a demand of its own."""
+        scope = self._copy()
+        gate.shut |= self.gate.shut
+        scope.gate = gate
         return scope
 
     def _copy(self) -> Scope:

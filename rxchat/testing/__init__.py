@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from rxchat.testing.cassette import Cassette, NotRecorded
 from rxchat.testing.clock import DeadlockError, VirtualLoop, run_virtual
 from rxchat.testing.exchange import Exchange
 from rxchat.testing.fault_scripts import FAULTS, Fault, faults
@@ -22,6 +23,7 @@ __all__ = [
     "FAULTS",
     "HOLD",
     "VOICES",
+    "Cassette",
     "Cold",
     "DeadlockError",
     "Exchange",
@@ -30,6 +32,7 @@ __all__ = [
     "LeakError",
     "LocalServer",
     "NotAsExpected",
+    "NotRecorded",
     "Probe",
     "Reply",
     "Run",

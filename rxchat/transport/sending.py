@@ -94,6 +94,8 @@ async def _exchange(request: Request, pump: Pump[bytes]) -> ChatError | None:
                 response.close()  # of a body that was read to its end, nothing is left to close
         finally:
             leave()
+            for watch in watches:
+                watch.ended(call)
     except ChatError as failure:
         return failure
     except (aiohttp.ClientError, OSError, RuntimeError, ValueError) as error:

@@ -294,3 +294,44 @@ async def telling_errors_apart() -> float | None:
         assert_type(error.provider, str | None)
         assert_type(error.content_emitted, bool)
     return None
+
+
+async def length(text: str) -> int:
+    return len(text)
+
+
+def long_enough(answer: Message) -> bool:
+    return len(answer.text) > 9
+
+
+async def thoughtful(answer: Message) -> bool:
+    return bool(answer.parts)
+
+
+def surviving() -> None:
+    """Operators of recovery keep the type, wherever they stand."""
+    busy, guard, gauge = ops.limit(concurrent=2), ops.breaker(), ops.meter()
+    hard = flowgpt("hi").pipe(busy, guard, gauge, ops.deadline(first=1), ops.retry(3))
+    assert_type(hard, Stream[Event])
+    words = hard.pipe(ops.shared(), ops.text(), ops.checkpoint("words"))
+    assert_type(words, Stream[str])
+    assert_type(words.pipe(ops.map_async(length, concurrent=2)), Stream[int])
+    assert_type(words.pipe(ops.retry(commit=80)), Stream[str])
+    assert_type(words.pipe(ops.deadline(total=9)), Stream[str])
+    assert_type(words.pipe(busy), Stream[str])
+    assert_type(words.pipe(guard), Stream[str])
+    assert_type(words.pipe(gauge), Stream[str])
+    assert_type(gauge.last.first if gauge.last else None, float | None)
+
+
+def joining() -> None:
+    one, two = flowgpt("hi"), flowgpt("hello")
+    assert_type(rxchat.hedge(one, two, after="p95", max_extra=0.1, lost=print), Stream[Event])
+    assert_type(rxchat.race(one, two, commit="sentence"), Stream[Event])
+    resumed = rxchat.fallback(one, lambda partial: flowgpt(partial), after_commit="resume")
+    assert_type(resumed, Stream[Event])
+    assert_type(rxchat.first_valid(one, two, valid=long_enough), Stream[Event])
+    assert_type(rxchat.first_valid(one, two, valid=thoughtful), Stream[Event])
+    assert_type(rxchat.quorum(one, two, n=2), Stream[Event])
+    assert_type(rxchat.cascade(one, two, good_enough=thoughtful), Stream[Event])
+    assert_type(rxchat.healthy(flowgpt, flowgpt)("hi"), Stream[Event])
