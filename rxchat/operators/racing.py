@@ -177,9 +177,9 @@ class _Contest(DisposableBase):
         self._over = False
         self._timer: asyncio.TimerHandle | None = None
 
-    def begin(self, together: int) -> DisposableBase:
+    def begin(self, count: int) -> DisposableBase:
         """Ask so many at once."""
-        for _ in range(together):
+        for _ in range(count):
             if not self._over:  # a stream that speaks at once leaves the rest unasked
                 self._ask_next()
         return self
