@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import sys
 import time
 from collections.abc import AsyncGenerator, Callable
@@ -15,7 +16,7 @@ import reactivex as rx
 from reactivex import operators as stock
 
 import rxchat
-from rxchat import Pump, Stream, source
+from rxchat import Pump, Scope, Stream, source
 from rxchat import operators as ops
 from rxchat.errors import (
     Aborted,
@@ -31,7 +32,7 @@ from rxchat.errors import (
 )
 from rxchat.events import Event, Finish, Text
 from rxchat.framing import SSE, Utf8Text
-from rxchat.providers import Timeout, acytoo, cromicle, flowgpt
+from rxchat.providers import Timeout, acytoo, cromicle, flowgpt, openai
 from rxchat.request import without_password
 from rxchat.signing import header_key
 from rxchat.testing import HOLD, LocalServer, Reply, Scripted, Voice, run_virtual
@@ -436,3 +437,15 @@ async def test_brotli_is_not_advertised_in_any_spelling(
     monkeypatch.setattr("rxchat.transport.asking._brotli", lambda: False)
     await acytoo.but(base_url=server.url, headers={"Accept-Encoding": codings})("?")
     assert server.exchanges[0].headers["accept-encoding"] == "gzip"
+
+
+async def test_a_stream_that_is_left_at_a_word_leaves_nothing_in_memory() -> None:
+    """aiohttp raises one shared exception in whoever reads on: its traceback would keep us."""
+    gc.collect()
+    before = sum(type(each) is Scope for each in gc.get_objects())
+    async with LocalServer(Reply("Hel", HOLD, "lo")) as server:
+        for _ in range(3):
+            chat = openai.but(base_url=server.url + "/v1", key="any")
+            await chat("Hi").pipe(ops.text(), ops.take(1))
+    gc.collect()
+    assert sum(type(each) is Scope for each in gc.get_objects()) == before

@@ -93,9 +93,11 @@ class _Minute:
         return now if fits else entries[0].until
 
     def spend(self, amount: int, now: float) -> Amount:
-        self.spent += amount
-        self.entries.append(Amount(amount, now + MINUTE))
-        return self.entries[-1]
+        entry = Amount(amount, now + MINUTE)
+        if self.most < math.inf:  # otherwise nobody ever asks
+            self.spent += amount
+            self.entries.append(entry)
+        return entry
 
     def correct(self, entry: Amount, amount: int, now: float) -> None:
         """Give back what was not needed; what was needed on top counts from now on."""

@@ -121,6 +121,10 @@ async def _answer(
         listener.delivering = False
         if call.over:  # the protocol has ended before the body
             return None if response.content.at_eof() else await _wind_up(read)
+        if pump.disposed:
+            # Hung up: one more read would raise the one exception that aiohttp keeps for this,
+            # and whose traceback would then hold on to all of us, and to the key.
+            return None
         if gate.paused:
             await gate.wait()
         chunk = await read()
