@@ -133,9 +133,9 @@ _LIFECYCLE = frozenset({Start, Usage, Finish, Reset, Other})
 
 
 def is_content(item: object) -> bool:
-    """Tell whether an item commits its stream: anything but a lifecycle event does.
+    """Tell whether an item commits its stream: anything but a lifecycle event or no text does.
 
     >>> is_content(Text("Hello")), is_content(Start()), is_content("a plain string")
     (True, False, True)
     """
-    return type(item) not in _LIFECYCLE
+    return type(item) not in _LIFECYCLE and getattr(item, "text", item) != ""

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from ssl import SSLContext
 from types import UnionType
-from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict, cast
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypedDict, cast
 
 import attrs
 import msgspec
@@ -24,6 +24,13 @@ __all__ = ["BODY", "VALUES", "Options", "ToolGiven", "jsonable", "merged"]
 ToolGiven: TypeAlias = Tool | Mapping[str, Any]
 
 
+class Session(Protocol):
+    """What may stand in the place of an aiohttp.ClientSession: a cassette does."""
+
+    async def request(self, method: str, url: Any, /, **options: Any) -> Any:
+        """Send a request, and give what an aiohttp.ClientResponse can do for a reader."""
+
+
 class Options(TypedDict, total=False):
     """What a call may say about its request; an option that a service cannot carry is an error.
 
@@ -38,7 +45,7 @@ class Options(TypedDict, total=False):
     proxy: str | None
     timeout: Timeout | float | None
     ssl: SSLContext | None
-    session: aiohttp.ClientSession | None
+    session: aiohttp.ClientSession | Session | None
 
     # How the model is to answer
     temperature: float | None

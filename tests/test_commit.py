@@ -398,6 +398,68 @@ def test_a_bug_in_a_function_of_the_partial_is_told() -> None:
     assert error.partial == "a"
 
 
+@pytest.mark.parametrize("given", ["text", None, 3])
+def test_a_function_that_gives_no_stream_is_told(given: Any) -> None:
+    stream = rxchat.fallback(Scripted("a", CUT)("?"), lambda partial: given, after_commit="resume")
+    error = failure(stream)
+    assert isinstance(error, UsageError)
+    assert "a function gives a stream" in str(error)
+
+
+def test_a_long_answer_that_begins_again_from_the_start_goes_on_where_it_was_cut() -> None:
+    words = [f"{number} " for number in range(500)]
+    _, events = going_on([*words[:300], CUT], words)
+    assert rxchat.reply(events).text == "".join(words)
+
+
+def test_if_only_thoughts_were_heard_there_is_nothing_to_resume_and_it_starts_anew() -> None:
+    asked, events = going_on([THINKS, CUT], ["Blue."])
+    assert asked == [""]
+    assert [event.kind for event in events if isinstance(event, Reset)] == ["restart"]
+
+
+def test_errors_of_attempts_that_nobody_heard_say_so() -> None:
+    cut = [Truncated("cut", content_emitted=True) for _ in range(2)]
+    talks = [Scripted("Hel", error)("?") for error in cut]
+    for join in (rxchat.fallback, rxchat.race):
+        error = failure(join(*talks, commit=100))
+        assert isinstance(error, AllFailed)
+        assert "had been emitted" not in str(error)
+
+
+def test_an_empty_text_says_nothing() -> None:
+    talk = Scripted(Text(""), Truncated("cut")).then("Hello")
+    assert heard(talk("?").pipe(ops.retry(backoff=lambda n: 0))) == [Text("Hello"), Finish()]
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: ops.retry(2.5), r"attempts=\) takes a whole number"),
+        (lambda: ops.retry(when=3), r"when=\) takes a function"),
+        (lambda: ops.retry(backoff=3), r"backoff=\) takes a function"),
+        (lambda: ops.retry(max_wait=-1), r"max_wait=\) takes a number at least 0"),
+        (lambda: ops.retry(budget=0.1), r"budget=\) takes a rxchat\.Budget"),
+        (lambda: rxchat.fallback(rxchat.of(1), when=3), r"when=\) takes a function"),
+        (lambda: rxchat.race(rxchat.of(1), lost=3), r"lost=\) takes a function"),
+        (lambda: rxchat.hedge(rxchat.of(1), max_extra="10%"), r"share=\) takes a number"),
+        (lambda: rxchat.quorum(rxchat.of(1), n=True), r"n=\) takes a whole number"),
+        (lambda: ops.checkpoint(3), "takes a text"),
+        (lambda: rxchat.healthy(Scripted("a"), breaker=ops.breaker()), "each provider"),
+        (lambda: rxchat.healthy(Scripted("a"), window="x"), r"window=\) takes a number above 0"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_at_once(make: Any, words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        make()
+
+
+@pytest.mark.parametrize("pause", [float("nan"), float("inf"), -1])
+def test_a_backoff_that_is_no_time_is_told(pause: float) -> None:
+    error = failure(Scripted(ConnectionLost("x"))("?").pipe(ops.retry(backoff=lambda n: pause)))
+    assert isinstance(error, CallbackFailed)
+
+
 def test_a_resume_wants_functions_and_nothing_else_does() -> None:
     stream = Scripted("a")("?")
     with pytest.raises(UsageError, match="functions of the text so far"):
@@ -468,9 +530,9 @@ def test_extra_requests_are_never_more_than_their_share(asks: list[bool], share:
 
 @pytest.mark.parametrize("bad", [0, -1, 1.1, float("nan")])
 def test_a_budget_is_a_share(bad: float) -> None:
-    with pytest.raises(UsageError, match="share of the requests"):
+    with pytest.raises(UsageError, match=r"Budget\(share=\)|share of the requests"):
         rxchat.Budget(bad)
-    with pytest.raises(UsageError, match="saved up"):
+    with pytest.raises(UsageError, match=r"Budget\(most=\)"):
         rxchat.Budget(0.1, most=0)
 
 

@@ -365,10 +365,18 @@ REQUESTS: list[tuple[list[Any], dict[str, Any], float, str | None]] = [
     ([ASKED, 2, TWICE, 0.5, AT_LAST, 2, "a"], {"connect": 3}, 3, "connect"),
     ([ASKED, 2, TWICE, 0.5, ENDED, 2, AT_LAST, 2, "a"], {"connect": 3}, 6.5, None),
     ([ASKED, 2, TWICE, 2, AT_LAST, 2, "a"], {"first": 5}, 5, "first"),
-    ([ASKED, 2, QUEUED, 50, ADMITTED, TWICE, 2, AT_LAST, "a"], {"first": 5}, 54, None),
-    ([ASKED, ANSWERED, "a", QUEUED, 50, ADMITTED, TWICE, 9], {"idle": 3}, 53, "idle"),
+    ([ASKED, 2, ENDED, QUEUED, 50, ADMITTED, TWICE, 2, AT_LAST, "a"], {"first": 5}, 54, None),
+    ([ASKED, ANSWERED, "a", ENDED, QUEUED, 50, ADMITTED, TWICE, 9], {"idle": 3}, 53, "idle"),
+    ([ASKED, 2, QUEUED, 50, "a"], {"first": 5}, 5, "first"),
+    ([ASKED, ANSWERED, "a", QUEUED, 50, "b"], {"idle": 3}, 3, "idle"),
+    (["a", QUEUED, 50, "b"], {"idle": 3}, 3, "idle"),
     ([1, "a", 10, ASKED, 9], {"connect": 2, "idle": 60}, 13, "connect"),
-    (["a", QUEUED, 50, ADMITTED, "b", 1], {"min_rate": 1, "window": 2}, 51, None),
+    (
+        [ASKED, ANSWERED, "a", ENDED, QUEUED, 50, ADMITTED, TWICE, "b", 1],
+        {"min_rate": 1, "window": 2},
+        51,
+        None,
+    ),
 ]
 
 
@@ -596,3 +604,23 @@ async def test_a_place_in_our_own_queue_is_not_the_services_time(
         await scope.drained()
         assert [error.phase for error in told] == ["connect"]
         second.dispose()
+
+
+async def test_who_waits_for_a_place_does_not_stop_the_clock_of_who_has_it() -> None:
+    async with LocalServer(Reply(then="stall", after=0)) as server:
+        chat = openai.but(base_url=server.url + "/v1", key="any")
+        busy = ops.limit(concurrent=1)
+        both = rxchat.hedge(chat("a").pipe(busy), chat("b").pipe(busy), after=0.01)
+        _, error = await heard(both.pipe(deadline(first=0.2)))
+        assert getattr(error, "phase", None) == "first"
+        assert len(server.exchanges) == 1
+
+
+async def test_who_leaves_the_queue_for_a_connection_is_waited_for_no_longer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pool, "STREAMS", 1)
+    async with LocalServer(Reply("Hi", then="stall")) as server:
+        chat = openai.but(base_url=server.url + "/v1", key="any")
+        _, error = await heard(rxchat.race(chat("a"), chat("b")).pipe(deadline(idle=0.2)))
+        assert getattr(error, "phase", None) == "idle"

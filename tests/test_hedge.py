@@ -20,7 +20,7 @@ from rxchat.errors import AllFailed, CallbackFailed, ConnectionLost, UsageError
 from rxchat.events import Event, Finish, Reasoning, Start, Text, Usage
 from rxchat.operators import racing
 from rxchat.providers import openai
-from rxchat.stream import Stream
+from rxchat.stream import Call, Stream
 from rxchat.testing import HOLD, Cold, LocalServer, Reply, Scripted, cold, draw, run_virtual
 
 START = Start("m")
@@ -101,7 +101,7 @@ def test_an_unknown_patience_is_refused_at_once(after: Any) -> None:
 
 @pytest.mark.parametrize("share", [0, -0.1, 1.5])
 def test_an_impossible_share_of_extra_requests_is_refused_at_once(share: float) -> None:
-    with pytest.raises(UsageError, match="share of the requests"):
+    with pytest.raises(UsageError, match=r"Budget\(share=\)|share of the requests"):
         rxchat.hedge(rxchat.of(1), rxchat.of(2), max_extra=share)
 
 
@@ -181,6 +181,41 @@ def test_a_share_is_counted_over_all_hedges_of_a_name() -> None:
 
     run_virtual(main())
     assert len(other.prompts) == 5
+
+
+def test_a_spent_budget_is_not_asked_all_the_time() -> None:
+    asked: list[float] = []
+
+    class Spent(rxchat.Budget):
+        def takes(self) -> bool:
+            asked.append(asyncio.get_running_loop().time())
+            return False
+
+    async def main() -> None:
+        await rxchat.hedge(slow(2.0)("?"), slow(0.0)("?"), after=0, max_extra=Spent(0.1))
+
+    run_virtual(main())
+    assert 1 <= len(asked) <= 10
+
+
+def test_time_in_a_queue_of_ours_is_not_the_slowness_of_the_service() -> None:
+    busy = ops.limit(concurrent=1)
+
+    async def asks(pump: rxchat.Pump[Event]) -> None:
+        for watch in pump.scope.watches:
+            watch.asked(Call("queued"))
+        await asyncio.sleep(0.1)
+        pump.emit(Text("a"))
+        await asyncio.sleep(5)
+
+    async def main() -> None:
+        stream = rxchat.source(asks, "queued").pipe(busy)
+        runs = [rxchat.hedge(stream, after=99).subscribe() for _ in range(10)]
+        for run in runs:
+            await run.wait_closed()
+        assert racing._times.percentile("queued", 99) == pytest.approx(0.1)
+
+    run_virtual(main())
 
 
 def test_a_failure_moves_on_whatever_the_share() -> None:

@@ -356,8 +356,8 @@ def test_a_function_that_is_not_async_is_told_so() -> None:
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda: map_async(5), "takes an async function, not 5"),
-        (lambda: map_async(Workshop(), concurrent=0), "must be at least 1, not 0"),
+        (lambda: map_async(5), "takes a function, not 5"),
+        (lambda: map_async(Workshop(), concurrent=0), "at least 1, not 0"),
     ],
 )
 def test_bad_arguments_are_refused_at_once(make: Callable[[], object], words: str) -> None:

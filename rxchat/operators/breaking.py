@@ -23,6 +23,7 @@ from reactivex.abc import DisposableBase
 from reactivex.disposable import Disposable
 
 from rxchat.errors import CircuitOpen, UsageError, is_retryable
+from rxchat.operators.arguments import function, number, whole
 from rxchat.operators.judging import Clock, Ends, Trial
 from rxchat.stream import Scope
 
@@ -82,16 +83,14 @@ class Breaker:
     _why: str = field(default="", init=False)
 
     def __attrs_post_init__(self) -> None:
-        for wrong, rule in (
-            (not 0 < self.failures <= 1, "failures is a share above 0 and up to 1"),
-            (self.least < 1, "least is at least 1 stream"),
-            (not self.window > 0, "window is more than 0 seconds"),
-            (not 0 < self.rest < math.inf, "rest is more than 0 seconds, and finite"),
-            (not self.max_rest > 0, "max_rest is more than 0 seconds"),
-            (self.probes < 1, "probes is at least 1 stream"),
-        ):
-            if wrong:
-                raise UsageError(f"breaker: {rule}")
+        whole("breaker", least=self.least, probes=self.probes)
+        times = {"window": self.window, "rest": self.rest, "max_rest": self.max_rest}
+        number("breaker", above=0, failures=self.failures, **times)
+        function("breaker", when=self.when)
+        if self.failures > 1:
+            raise UsageError(f"breaker(failures=) is a share, up to 1, not {self.failures!r}")
+        if self.rest == math.inf:
+            raise UsageError("breaker(rest=) is finite, or it would never close again")
         self._ends = Ends(self.window)
         self._resting = self.rest
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rxchat.errors import UsageError
+from rxchat.operators.arguments import number
 
 __all__ = ["Budget"]
 
@@ -20,10 +21,10 @@ class Budget:
     """
 
     def __init__(self, share: float, *, most: float = 10.0) -> None:
-        if not 0 < share <= 1:
+        number("Budget", above=0, share=share)
+        number("Budget", least=1, most=most)
+        if share > 1:
             raise UsageError(f"a budget is a share of the requests, above 0 up to 1, not {share!r}")
-        if not most >= 1:
-            raise UsageError(f"most= is how many extra requests may be saved up, not {most!r}")
         self.share = share
         self.most = most
         self.left = 0.0

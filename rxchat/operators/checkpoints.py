@@ -8,7 +8,7 @@ from typing import Generic, TypeVar, cast
 from reactivex import Observable, abc
 from reactivex.abc import DisposableBase
 
-from rxchat.errors import noted
+from rxchat.errors import UsageError, noted
 from rxchat.stream import Hop, lift
 
 __all__ = ["checkpoint"]
@@ -31,6 +31,8 @@ def checkpoint(name: str) -> Callable[[Observable[T]], Observable[T]]:
     passed checkpoint 'phone'
     passed checkpoint 'screen'
     """
+    if not isinstance(name, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise UsageError(f"checkpoint(name) takes a text, not {name!r}")
     note = f"passed checkpoint {name!r}"
 
     def op(source: Observable[T]) -> Observable[T]:

@@ -30,6 +30,7 @@ from rxchat.errors import (
 from rxchat.events import Event, Text
 from rxchat.messages import Message, reply
 from rxchat.operators.agreement import agree
+from rxchat.operators.arguments import function, whole
 from rxchat.operators.commit import some_streams
 from rxchat.operators.recovery import fallback
 from rxchat.stream import Call, Pump, Scope, Stream, Watch, source
@@ -58,7 +59,7 @@ def first_valid(*streams: Observable[T], valid: Judge) -> Stream[T]:
     '2'
     """
     some_streams("first_valid", streams)
-    _a_function("first_valid", "valid", valid)
+    function("first_valid", valid=valid)
     return _consensus("first_valid", streams, lambda scope: _FirstValid(scope, valid))
 
 
@@ -78,12 +79,13 @@ def quorum(*streams: Observable[T], n: int = 2, same: Comparison | None = None) 
     '2'
     """
     some_streams("quorum", streams)
-    if not isinstance(n, int) or not 1 <= n <= len(streams):  # pyright: ignore[reportUnnecessaryIsInstance]
+    whole("quorum", n=n)
+    if n > len(streams):
         raise UsageError(
             f"quorum(n) says how many streams must agree: 1 to {len(streams)} of these, not {n!r}"
         )
     judge = same if same is not None else agree
-    _a_function("quorum", "same", judge)
+    function("quorum", same=judge)
     return _consensus("quorum", streams, lambda scope: _Quorum(scope, n, judge))
 
 
@@ -100,17 +102,12 @@ def cascade(*streams: Observable[T], good_enough: Judge) -> Stream[T]:
     '2'
     """
     some_streams("cascade", streams)
-    _a_function("cascade", "good_enough", good_enough)
+    function("cascade", good_enough=good_enough)
     *cheaper, last = streams
     judged = (_judged(stream, good_enough) for stream in cheaper)
     stream = fallback(*judged, last)
     stream.name = "cascade"
     return stream
-
-
-def _a_function(joining: str, option: str, given: object) -> None:
-    if not callable(given):
-        raise UsageError(f"{joining}({option}=) takes a function, not {type(given).__name__}")
 
 
 def _judged(stream: Observable[T], good_enough: Judge) -> Stream[T]:

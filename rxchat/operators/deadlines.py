@@ -150,16 +150,19 @@ class _Clocks(Hop[Any], Watch, DisposableBase):
         "_limits",
         "_loop",
         "_marks",
+        "_out",
         "_over",
         "_rated",
         "_release",
         "_scope",
         "_service",
         "_speaking",
+        "_stands",
         "_stood",
         "_time",
         "_timer",
         "_upstream",
+        "_waiting",
     )
 
     def __init__(self, observer: abc.ObserverBase[Any], limits: _Limits, scope: Scope) -> None:
@@ -176,6 +179,9 @@ class _Clocks(Hop[Any], Watch, DisposableBase):
         self._began = self._time() - scope.gate.paused_for
         self._first_asked = self._heard = self._service.now()
         self._call: Call | None = None
+        self._out: set[Call] = set()  # requests that are out
+        self._waiting = 0  # requests that wait for their turn
+        self._stands = False  # the service's time, for there is nobody but these
         # When each request went out that has no headers yet; None before there is one.
         self._connecting: dict[Call | None, float] = {None: self._first_asked}
         self._speaking = False  # what counts as content here has come
@@ -211,6 +217,7 @@ class _Clocks(Hop[Any], Watch, DisposableBase):
                     self._chars += len(item.text) if type(item) is Text else characters(item)
                 if not self._speaking:
                     self._speaking = True
+                    self._stand_or_go()
                     self._marks.append((self._service.now(), self._chars))
                     self._arm()
 
@@ -227,12 +234,27 @@ class _Clocks(Hop[Any], Watch, DisposableBase):
         self._upstream.dispose()
 
     def queued(self) -> None:
-        self._service.pause()
+        self._waiting += 1
+        self._stand_or_go()
 
     def admitted(self) -> None:
-        self._service.resume()
+        self._waiting -= 1
+        self._stand_or_go()
+
+    def _stand_or_go(self) -> None:
+        """Stop the service's time while all that is asked of it waits on our side."""
+        spoken_to = self._out or (self._call is None and self._speaking)  # or it is no wire
+        stands = self._waiting > 0 and not spoken_to
+        if stands != self._stands:
+            self._stands = stands
+            if stands:
+                self._service.pause()
+            else:
+                self._service.resume()
 
     def asked(self, call: Call) -> None:
+        self._out.add(call)
+        self._stand_or_go()
         now = self._service.now()
         if self._call is None:
             self._first_asked = now
@@ -246,6 +268,8 @@ class _Clocks(Hop[Any], Watch, DisposableBase):
 
     def ended(self, call: Call) -> None:
         self._connecting.pop(call, None)
+        self._out.discard(call)
+        self._stand_or_go()
 
     def _resumed(self) -> None:
         """Let the clocks go on: what came in the pause came at its end."""

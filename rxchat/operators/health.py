@@ -20,6 +20,7 @@ from reactivex import Observable, abc, defer, empty
 from rxchat.errors import UsageError
 from rxchat.events import Event
 from rxchat.messages import Prompt
+from rxchat.operators.arguments import function, number
 from rxchat.operators.breaking import Breaker, breaker
 from rxchat.operators.commit import Commit, anything
 from rxchat.operators.judging import Clock
@@ -75,8 +76,8 @@ def healthy(
                 f"healthy() takes providers, not {type(provider).__name__}, and what it gives "
                 "takes the prompt: healthy(openai, anthropic)('Hi')"
             )
-    if not window > 0:
-        raise UsageError(f"healthy(window) is more than 0 seconds, not {window}")
+    number("healthy", above=0, window=window)
+    function("healthy", breaker=breaker, when=when)
     if after_commit not in ("raise", "restart"):
         raise UsageError(f"healthy(after_commit) is 'raise' or 'restart', not {after_commit!r}")
 
@@ -86,9 +87,15 @@ def healthy(
     join([empty()])  # a wrong commit raises here, and not with the first prompt
     clock = Clock()
     names = _distinct([_name(provider) for provider in providers])
+    guards = [breaker(name) for name in names]
+    if not all(isinstance(guard, Breaker) for guard in guards):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise UsageError(
+            "healthy(breaker=) takes a function that makes the breaker of each provider: "
+            "breaker=lambda name: ops.breaker(name=name)"
+        )
     records = [
-        Record(name, provider, breaker(name), clock, window)
-        for name, provider in zip(names, providers, strict=True)
+        Record(name, provider, guard, clock, window)
+        for name, provider, guard in zip(names, providers, guards, strict=True)
     ]
     return Healthy(records, clock, join)
 

@@ -13,6 +13,7 @@ from reactivex.abc import DisposableBase
 from reactivex.disposable import SingleAssignmentDisposable
 
 from rxchat.errors import Aborted, CallbackFailed, ChatError, UsageError
+from rxchat.operators.arguments import function, whole
 from rxchat.stream import Gate, Op, Pump, Scope
 
 __all__ = ["map_async"]
@@ -43,10 +44,8 @@ def map_async(
     >>> of(0.02, 0.01).pipe(map_async(slowly, concurrent=2), to_list()).run()
     [0.02, 0.01]
     """
-    if not callable(fn):
-        raise UsageError(f"map_async(fn) takes an async function, not {fn!r}")
-    if concurrent < 1:
-        raise UsageError(f"map_async(concurrent) must be at least 1, not {concurrent}")
+    function("map_async", fn=fn)
+    whole("map_async", concurrent=concurrent)
 
     def op(source: Observable[A]) -> Observable[B]:
         def subscribe(

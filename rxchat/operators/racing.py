@@ -13,9 +13,11 @@ from reactivex import Observable, abc
 from reactivex.abc import DisposableBase
 
 from rxchat.errors import AllFailed, UsageError, is_fatal
-from rxchat.events import Reasoning, Text, Usage
+from rxchat.events import Usage
+from rxchat.operators.arguments import function
 from rxchat.operators.budgets import Budget
 from rxchat.operators.commit import Attempt, Commit, Heard, Rule, commit_rule, some_streams
+from rxchat.operators.meters import characters
 from rxchat.stream import Call, Scope, Stream, Watch, wrap
 
 __all__ = ["Loss", "hedge", "race"]
@@ -52,6 +54,7 @@ def race(
     `commit` says what counts as the first content; `lost` is told of each `Loss`.
     """
     some_streams("race", streams)
+    function("race", optional=True, lost=lost)
     rule = commit_rule(commit)
 
     def subscribe(
@@ -79,6 +82,7 @@ def hedge(
     give a `Budget` to share it otherwise. What follows a failure is no extra request.
     """
     some_streams("hedge", streams)
+    function("hedge", optional=True, lost=lost)
     rule = commit_rule(commit)
     patience = _patience(after)
     budget = _budget(max_extra, streams[0])
@@ -97,6 +101,7 @@ def hedge(
 # How long to wait, and how often ------------------------------------------------------------------
 
 KNOWN = 10  # times that must be known before a percentile means anything
+BUDGET = 0.25  # seconds until a spent budget is looked at again
 UNKNOWN = 1.0  # seconds to wait until then
 RECENT = 128  # times that are remembered of each name
 NAMES = 256  # names that are remembered
@@ -209,8 +214,8 @@ class _Contest(DisposableBase):
     def _too_slow(self) -> None:
         if self._budget is None or self._budget.takes():
             self._ask_next()
-        else:
-            self._wait()
+        else:  # others may have saved up for one by then
+            self._timer = self.scope.loop.call_later(BUDGET, self._too_slow)
 
     def _hang_up(self, winner: _Runner | None) -> None:
         """End the contest: whoever still runs has lost."""
@@ -238,6 +243,7 @@ class _Contest(DisposableBase):
             self._hang_up(None)
             self.observer.on_error(error)
         else:
+            runner.attempt.heard.told(error, spoken=False)
             self._errors[runner.place] = error
             self._report(runner, error)
             self._one_less()
@@ -286,8 +292,7 @@ class _Runner(Watch):
             committed=lambda: contest.won(self),
         )
         self._calls: list[Call] = []
-        # Only who wants to know of losses pays for being told of requests.
-        self._scope = contest.scope.watched(self) if contest.lost else contest.scope
+        self._scope = contest.scope.watched(self)
 
     def start(self, stream: Observable[Any]) -> None:
         self.name = _name_of(stream)
@@ -295,6 +300,8 @@ class _Runner(Watch):
         self.attempt.over(stream, self._scope)
 
     def asked(self, call: Call) -> None:
+        if not self._calls:  # before that it waited for its turn, which is not its slowness
+            self._began = self._scope.loop.time()
         self._calls.append(call)
 
     @property
@@ -304,7 +311,7 @@ class _Runner(Watch):
     def loss(self, error: Exception | None) -> Loss:
         held = self.attempt.held
         told = next((item for item in reversed(held) if type(item) is Usage), None)
-        heard = sum(len(item.text) for item in held if type(item) in (Text, Reasoning))
+        heard = sum(map(characters, held))
         asked = sum(call.asked for call in self._calls)
         usage = told or Usage(input=asked // 4, output=heard // 4)
         return Loss(self.place, self.name, self.seconds, usage, told is None, error)

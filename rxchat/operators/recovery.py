@@ -6,6 +6,7 @@ Both are one thing, attempts one after the other. They differ in whom they ask n
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, TypeAlias, TypeVar
@@ -24,6 +25,7 @@ from rxchat.errors import (
     noted,
 )
 from rxchat.events import Reset
+from rxchat.operators.arguments import function, number, whole
 from rxchat.operators.budgets import Budget
 from rxchat.operators.commit import (
     Attempt,
@@ -81,8 +83,12 @@ def retry(
     is passed on at once, and so is any when the `budget` is spent. `commit` says when an attempt
     counts as heard; `after_commit="restart"` begins again even then, and says so with a `Reset`.
     """
-    if attempts < 1:
-        raise UsageError(f"retry(attempts) counts all attempts: at least 1, not {attempts}")
+    whole("retry", attempts=attempts)  # all of them, the first included
+    function("retry", when=when)
+    function("retry", optional=True, backoff=backoff)
+    number("retry", least=0, max_wait=max_wait)
+    if not isinstance(budget, Budget | None):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise UsageError(f"retry(budget=) takes a rxchat.Budget to share, not {budget!r}")
     if after_commit not in ("raise", "restart"):
         raise UsageError(
             f'retry(after_commit=) is "raise" or "restart", not {after_commit!r}; '
@@ -99,6 +105,8 @@ def retry(
         if asked is not None and asked > max_wait:
             return noted(error, f"not tried again: {asked} s is more than {max_wait=} s")
         seconds = float(pause(len(errors)) if asked is None else asked)
+        if not 0 <= seconds < math.inf:
+            raise UsageError(f"backoff gives the seconds to wait, not {seconds}")
         if budget is not None and not budget.takes():
             return noted(error, f"not tried again: the budget is spent, {budget!r}")
         return seconds
@@ -131,8 +139,10 @@ def fallback(
     If all fail, `AllFailed` has every error. `when` tells which errors move on to the next. A
     stream that ends well without content ends the whole: to say nothing is no failure. `commit`
     says when a stream has spoken; `after_commit` what to do if it fails then. With `"resume"`,
-    the streams after the first are functions that make a stream of the text so far.
+    the streams after the first are functions that make a stream of the text so far, which is
+    empty if there is none yet.
     """
+    function("fallback", when=when)
     resuming = after_commit == "resume"
     if after_commit not in ("raise", "restart", "resume"):
         raise UsageError(
@@ -219,6 +229,11 @@ class _Attempts(DisposableBase):
         partial = self._heard.text if resumed else ""
         try:
             source = self._ask(len(self._errors), partial)
+            if not isinstance(source, Observable):  # pyright: ignore[reportUnnecessaryIsInstance]
+                raise UsageError(
+                    "to resume, a function gives a stream that goes on from the text so far, "
+                    f"not {type(source).__name__}; it may not be async"
+                )
         except Exception as bug:
             attempt.on_error(bug if isinstance(bug, ChatError) else CallbackFailed.by(bug))
             return
@@ -226,15 +241,15 @@ class _Attempts(DisposableBase):
 
     def _seam(self) -> Reset:
         error = self._errors[-1]
-        kind: Literal["restart", "resume"] = (
-            "resume" if self._after_commit == "resume" else "restart"
-        )
+        goes_on = self._after_commit == "resume" and self._heard.text != ""
+        kind: Literal["restart", "resume"] = "resume" if goes_on else "restart"
         what = error.message if isinstance(error, ChatError) else str(error)
         return Reset(kind, f"{type(error).__name__}: {what}")
 
     def _failed(self, error: Exception) -> None:
         self._errors.append(error)
         self._spoken = self._spoken or self._current.committed
+        self._heard.told(error, self._current.committed)
         try:
             verdict = self._verdict(error)
         except Exception as bug:  # in `when` or `backoff`

@@ -30,8 +30,10 @@ def overlap(old: str, new: str, *, more: bool = False) -> int | None:
     (4, None)
     """
     tail = old[-REACH:]
-    if more and tail.find(new, 0, -1) >= 0:
+    if more and (tail.find(new, 0, -1) >= 0 or (new != old and old.startswith(new))):
         return None
+    if len(old) >= LEAST and new.startswith(old):  # it has begun from the start
+        return len(old)
     for size in range(min(len(tail), len(new)), 0, -1):
         if tail.endswith(new[:size]):
             return size if size >= min(LEAST, len(old)) else 0

@@ -96,7 +96,7 @@ class _Run(Generic[T]):
         self.log: list[T] = []
         self.over = False
         self.error: Exception | None = None
-        self.readers: tuple[_Reader[T], ...] = ()  # never changed, only replaced
+        self.readers: dict[_Reader[T], None] = {}  # in the order in which they came
         self._forget = forget
         self._upstream = SingleAssignmentDisposable()
 
@@ -106,7 +106,7 @@ class _Run(Generic[T]):
         )
 
     def leave(self, reader: _Reader[T]) -> None:
-        self.readers = tuple(each for each in self.readers if each is not reader)
+        self.readers.pop(reader, None)
         if not self.over:
             if self.readers:
                 return
@@ -119,7 +119,7 @@ class _Run(Generic[T]):
 
     def _on_next(self, item: T) -> None:
         self.log.append(item)
-        for reader in self.readers:
+        for reader in [*self.readers]:  # who joins or leaves meanwhile does not disturb
             reader.read()
 
     def _end(self, error: Exception | None = None) -> None:
@@ -129,7 +129,7 @@ class _Run(Generic[T]):
         aborted = self.scope.gate.shut  # as when all had left
         if error is not None and (aborted or not any(map(is_content, self.log))):
             self._forget(self)
-        for reader in self.readers:
+        for reader in [*self.readers]:
             if reader.live:
                 reader.read()
                 reader.finish()
@@ -164,7 +164,7 @@ class _Reader(DisposableBase, Generic[T]):
         self._observer = observer
         self._emit = observer.on_next
         self._release = None if run.over else scope.gate.govern(run.scope.gate)
-        run.readers += (self,)
+        run.readers[self] = None
 
     def start(self) -> None:
         """Begin to read; a source may have spoken while it was subscribed to."""
@@ -236,7 +236,7 @@ class _ForAll(Watch):
         self._run = run
 
     def _watches(self) -> Iterator[Watch]:
-        for reader in self._run.readers:
+        for reader in [*self._run.readers]:
             yield from reader.scope.watches
 
     def queued(self) -> None:

@@ -73,7 +73,7 @@ class Cold:
                 if sign == "|":
                     return
                 if sign == "#":
-                    raise self._error
+                    raise self._error.with_traceback(None)  # which would grow with every run
                 pump.emit(self._values.get(sign, sign))
             await loop.create_future()  # no end was drawn
         except asyncio.CancelledError:

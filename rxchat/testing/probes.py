@@ -25,6 +25,7 @@ from rxchat.testing.exchange import Bell
 __all__ = ["Outcome", "Probe", "Run"]
 
 T = TypeVar("T")
+A = TypeVar("A")
 
 Outcome: TypeAlias = Literal["live", "completed", "failed", "hung up"]
 
@@ -142,12 +143,12 @@ class Probe(Generic[T]):
         """Wait until something is so: `await probe.until(lambda it: it.hung_up == 1)`."""
         await self._bell.until(lambda: reached(self))
 
-    def __call__(self, source: Observable[T]) -> Observable[T]:
+    def __call__(self, source: Observable[A]) -> Observable[A]:
         def subscribe(
-            observer: abc.ObserverBase[T], scheduler: abc.SchedulerBase | None = None
+            observer: abc.ObserverBase[A], scheduler: abc.SchedulerBase | None = None
         ) -> DisposableBase:
             scope = Scope.of(scheduler)
-            listening = _Listening(observer, scope, self._bell)
+            listening: _Listening[Any] = _Listening(observer, scope, self._bell)
             self.runs.append(listening.run)
             self._bell.ring()
             try:

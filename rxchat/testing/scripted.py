@@ -110,7 +110,7 @@ class Scripted:
 
     async def _play(self, cue: Cue, pump: Pump[Event]) -> None:
         if isinstance(cue, Exception):
-            raise cue
+            raise cue.with_traceback(None)  # which would grow with every run
         if cue == math.inf:
             await asyncio.get_running_loop().create_future()
         elif isinstance(cue, int | float):
