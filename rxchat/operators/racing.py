@@ -143,10 +143,11 @@ def _patience(after: float | str) -> Patience:
 def _budget(max_extra: float | Budget | None, first: Observable[Any]) -> Budget | None:
     if max_extra is None or isinstance(max_extra, Budget):
         return max_extra
-    name = _name_of(first)
-    if (name, max_extra) not in _budgets:
-        _budgets[name, max_extra] = Budget(max_extra)
-    return _budgets[name, max_extra]
+    key = _name_of(first), max_extra
+    budget = _budgets[key] = _budgets.pop(key, None) or Budget(max_extra)  # the last is the latest
+    if len(_budgets) > NAMES:
+        del _budgets[next(iter(_budgets))]
+    return budget
 
 
 def _name_of(stream: Observable[Any]) -> str:
