@@ -18,10 +18,9 @@ from statistics import median
 from time import process_time
 
 import rxchat
+from benchmarks.report import setting, table, verdict
 from rxchat import operators as ops
 from rxchat.events import Event, Finish, Text
-
-from .report import setting, table, verdict
 
 Pipeline = Callable[[rxchat.Stream[Event]], rxchat.Stream[Event]]
 

@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from rxchat.chat import Chat as Chat
     from rxchat.messages import Image as Image
     from rxchat.messages import Message as Message
     from rxchat.messages import Tool as Tool
@@ -17,21 +18,35 @@ if TYPE_CHECKING:
     from rxchat.messages import system as system
     from rxchat.messages import tool as tool
     from rxchat.messages import user as user
-    from rxchat.operators.budgets import Budget as Budget
-    from rxchat.operators.consensus import cascade as cascade
-    from rxchat.operators.consensus import first_valid as first_valid
-    from rxchat.operators.consensus import quorum as quorum
+    from rxchat.operators.asking.budgets import Budget as Budget
+    from rxchat.operators.asking.consensus import cascade as cascade
+    from rxchat.operators.asking.consensus import first_valid as first_valid
+    from rxchat.operators.asking.consensus import quorum as quorum
+    from rxchat.operators.asking.health import healthy as healthy
+    from rxchat.operators.asking.racing import Loss as Loss
+    from rxchat.operators.asking.racing import hedge as hedge
+    from rxchat.operators.asking.racing import race as race
+    from rxchat.operators.asking.recovery import fallback as fallback
     from rxchat.operators.creation import concat as concat
     from rxchat.operators.creation import interval as interval
     from rxchat.operators.creation import merge as merge
     from rxchat.operators.creation import of as of
     from rxchat.operators.creation import timer as timer
     from rxchat.operators.creation import zip as zip
-    from rxchat.operators.health import healthy as healthy
-    from rxchat.operators.racing import Loss as Loss
-    from rxchat.operators.racing import hedge as hedge
-    from rxchat.operators.racing import race as race
-    from rxchat.operators.recovery import fallback as fallback
+    from rxchat.operators.gathering.collecting import Answer as Answer
+    from rxchat.operators.gathering.collecting import Growing as Growing
+    from rxchat.operators.gathering.costs import Cost as Cost
+    from rxchat.operators.gathering.costs import Price as Price
+    from rxchat.operators.gathering.side_by_side import Change as Change
+    from rxchat.operators.gathering.side_by_side import Diff as Diff
+    from rxchat.operators.gathering.side_by_side import Labelled as Labelled
+    from rxchat.operators.gathering.side_by_side import LabelledError as LabelledError
+    from rxchat.operators.gathering.side_by_side import diff as diff
+    from rxchat.operators.gathering.side_by_side import interleave as interleave
+    from rxchat.operators.gathering.side_by_side import side_by_side as side_by_side
+    from rxchat.operators.tools.functions import tool_of as tool_of
+    from rxchat.operators.tools.running import replies as replies
+    from rxchat.operators.tools.running import with_tools as with_tools
     from rxchat.stream import Op as Op
     from rxchat.stream import Pump as Pump
     from rxchat.stream import Scope as Scope
@@ -42,6 +57,7 @@ if TYPE_CHECKING:
     from rxchat.transport import connections as connections
 
 _ROOMS = {
+    "chat": ("Chat",),
     "messages": (
         "Image",
         "Message",
@@ -53,12 +69,25 @@ _ROOMS = {
         "tool",
         "user",
     ),
-    "operators.budgets": ("Budget",),
-    "operators.consensus": ("cascade", "first_valid", "quorum"),
+    "operators.asking.budgets": ("Budget",),
+    "operators.asking.consensus": ("cascade", "first_valid", "quorum"),
+    "operators.asking.health": ("healthy",),
+    "operators.asking.racing": ("Loss", "hedge", "race"),
+    "operators.asking.recovery": ("fallback",),
     "operators.creation": ("concat", "interval", "merge", "of", "timer", "zip"),
-    "operators.health": ("healthy",),
-    "operators.racing": ("Loss", "hedge", "race"),
-    "operators.recovery": ("fallback",),
+    "operators.gathering.collecting": ("Answer", "Growing"),
+    "operators.gathering.costs": ("Cost", "Price"),
+    "operators.gathering.side_by_side": (
+        "Change",
+        "Diff",
+        "Labelled",
+        "LabelledError",
+        "diff",
+        "interleave",
+        "side_by_side",
+    ),
+    "operators.tools.functions": ("tool_of",),
+    "operators.tools.running": ("replies", "with_tools"),
     "stream": ("Op", "Pump", "Scope", "Stream", "source", "wrap"),
     "transport": ("Connections", "connections"),
 }

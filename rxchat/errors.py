@@ -17,6 +17,7 @@
     │   ├── EmptyAnswer         the answer ended before it began                            ↻
     │   ├── Garbled             the bytes are not what the protocol says
     │   ├── FrameTooLarge       one event or line is larger than any answer's
+    │   ├── DoesNotFit          JSON, but not of the type that was asked for; `path` says where
     │   └── NotAnAnswer         a web page or the like instead of an answer
     ├── ServiceError          the service said no
     │   ├── BadRequest          400 and other 4xx: the request is wrong
@@ -31,7 +32,9 @@
     ├── AllFailed             every source failed                        (ExceptionGroup)
     ├── CannotResume          half an answer that nobody can go on with
     ├── CircuitOpen           not asked: its breaker is open             (ConnectionError)      ↻
-    ├── Rejected              a whole answer that a judge of yours did not take
+    ├── Rejected              an answer, or a piece of one, that a check of yours did not take
+    ├── TooManyTurns          the model calls tools in more turns than it may
+    ├── BrokenLine            a saved chat that cannot be read; `line` says where (ValueError)
     ├── EmptyStream           awaited, but the stream had nothing        (LookupError)
     ├── Aborted               the stream was cancelled from outside
     └── CallbackFailed        a function of yours raised inside the stream
@@ -52,6 +55,7 @@ __all__ = [
     "BadAnswer",
     "BadRequest",
     "Blocked",
+    "BrokenLine",
     "CallbackFailed",
     "CannotResume",
     "ChatError",
@@ -59,6 +63,7 @@ __all__ = [
     "ConnectFailed",
     "ConnectionLost",
     "Deadline",
+    "DoesNotFit",
     "EmptyAnswer",
     "EmptyStream",
     "FrameTooLarge",
@@ -76,6 +81,7 @@ __all__ = [
     "Rejected",
     "ServerError",
     "ServiceError",
+    "TooManyTurns",
     "TransportError",
     "Truncated",
     "Unauthorized",
@@ -242,6 +248,16 @@ class FrameTooLarge(BadAnswer):
     """One event or line is larger than the decoder's limit."""
 
 
+class DoesNotFit(BadAnswer):
+    """The answer is JSON, but not of the type that was asked for; `path` is where, as `$.a[0]`."""
+
+    path = "$"
+
+    def __init__(self, message: str, *, path: str = "$", **facts: Any) -> None:
+        super().__init__(message, **facts)
+        self.path = path
+
+
 class NotAnAnswer(BadAnswer):
     """A web page or the like came instead of an answer."""
 
@@ -329,7 +345,21 @@ class CircuitOpen(ChatError, ConnectionError):
 
 
 class Rejected(ChatError):
-    """A whole answer was heard, and not taken; `partial` is its text."""
+    """An answer, or a piece of it, was heard and not taken; `partial` is what there was of it."""
+
+
+class TooManyTurns(ChatError):
+    """The model calls tools again and again; `messages` has the turns that are whole."""
+
+    messages: tuple[Any, ...] = ()
+
+
+class BrokenLine(ChatError, ValueError):
+    """A line of a saved chat cannot be read; `line` is its number, from 1."""
+
+    def __init__(self, message: str, *, line: int = 0, **facts: Any) -> None:
+        super().__init__(message, **facts)
+        self.line = line
 
 
 class EmptyStream(ChatError, LookupError):

@@ -17,6 +17,7 @@ from typing import Any, TypeAlias, cast
 import attrs
 import msgspec
 
+from rxchat.calls import TURN, Calls, whole_call
 from rxchat.events import Event, Other, Reasoning, Refusal, Reset, Text, ToolCall
 
 __all__ = [
@@ -226,15 +227,16 @@ def reply(events: Iterable[Event], choice: int = 0) -> Message:
     True
     """
     parts: list[list[Any]] = []  # the pieces of each
-    calls: dict[int, list[Any]] = {}
+    places, calls = Calls(), dict[int, list[Any]]()
     for event in events:
         match event:
-            case Reset(kind="restart"):
-                parts, calls = [], {}
+            case Reset() | Other() if _begins_anew(event):
+                parts, places, calls = [], Calls(), {}
             case ToolCall() if event.choice == choice:
-                if event.index not in calls:
-                    parts.append(calls.setdefault(event.index, []))
-                calls[event.index].append(event)
+                piece = places.placed(event)
+                if piece.index not in calls:
+                    parts.append(calls.setdefault(piece.index, []))
+                calls[piece.index].append(piece)
             case Text() | Reasoning() | Refusal() if event.choice == choice:
                 if not (parts and _goes_on(parts[-1][-1], event)):
                     parts.append([])
@@ -244,6 +246,10 @@ def reply(events: Iterable[Event], choice: int = 0) -> Message:
             case _:
                 pass
     return Message("assistant", [_joined(pieces) for pieces in parts])
+
+
+def _begins_anew(event: Reset | Other) -> bool:
+    return event.kind == "restart" if isinstance(event, Reset) else event.name == TURN
 
 
 def _goes_on(last: Any, event: Text | Reasoning | Refusal) -> bool:
@@ -257,14 +263,7 @@ def _joined(pieces: list[Any]) -> Part:
         return first
     if not isinstance(first, ToolCall):
         return type(first)("".join(piece.text for piece in pieces), opaque=first.opaque)
-    arguments = "".join(piece.arguments for piece in pieces)
-    return ToolCall(
-        first.index,
-        next((piece.id for piece in pieces if piece.id), ""),
-        next((piece.name for piece in pieces if piece.name), ""),
-        arguments if arguments.strip() else "{}",
-        opaque=next((piece.opaque for piece in pieces if piece.opaque), None),
-    )
+    return msgspec.structs.replace(whole_call(pieces), choice=0)
 
 
 def paired(conversation: Sequence[Message]) -> tuple[Message, ...]:

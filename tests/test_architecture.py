@@ -18,7 +18,8 @@ PACKAGE = Path(__file__).parent.parent / "rxchat"
 ANYTHING = {"*"}  # the whole house, too: `import rxchat`
 ROOMS = {
     "events": set[str](),
-    "messages": {"events"},
+    "calls": {"events"},
+    "messages": {"events", "calls"},
     "errors": {"events"},
     "framing": set[str](),
     "request": set[str](),
@@ -37,7 +38,7 @@ ROOMS = {
         "signing",
         "transport",
     },
-    "operators": {"events", "messages", "errors", "stream", "operators"},
+    "operators": {"calls", "events", "messages", "errors", "stream", "operators"},
     "provider": {
         "events",
         "messages",
@@ -51,6 +52,7 @@ ROOMS = {
         "operators.wire",
     },
     "providers": {
+        "calls",
         "events",
         "messages",
         "errors",
@@ -70,7 +72,8 @@ ROOMS = {
     "notebook": ANYTHING,
     "__main__": ANYTHING,
     "demo": ANYTHING,
-    "": {"messages", "operators", "stream", "transport"},
+    "chat": {"events", "messages", "errors", "stream", "operators"},
+    "": {"chat", "messages", "operators", "stream", "transport"},
 }
 HEAVY = {"aiohttp", "uvloop", "rich", "IPython", "matplotlib", "aioresponses"}
 

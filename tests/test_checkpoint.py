@@ -9,8 +9,8 @@ import pytest
 from rxchat import operators as ops
 from rxchat.errors import AllFailed, ChatError, ConnectionLost, Truncated
 from rxchat.events import Finish, Text
+from rxchat.operators.asking.recovery import fallback
 from rxchat.operators.checkpoints import checkpoint
-from rxchat.operators.recovery import fallback
 from rxchat.testing import Scripted, cold, draw, run_virtual
 
 

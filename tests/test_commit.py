@@ -25,8 +25,8 @@ from rxchat.errors import (
     UsageError,
 )
 from rxchat.events import Event, Finish, Reasoning, Refusal, Reset, Start, Text, ToolCall, Usage
-from rxchat.operators.commit import HELD
-from rxchat.operators.seams import overlap
+from rxchat.operators.asking.commit import HELD
+from rxchat.operators.asking.seams import overlap
 from rxchat.providers import anthropic, openai
 from rxchat.stream import Stream
 from rxchat.testing import LocalServer, Reply, Scripted, run_virtual

@@ -31,7 +31,7 @@ from rxchat.errors import (
 )
 from rxchat.events import Finish, Start, Text, ToolCall
 from rxchat.messages import Message
-from rxchat.operators.consensus import cascade, first_valid, quorum
+from rxchat.operators.asking.consensus import cascade, first_valid, quorum
 from rxchat.providers import acytoo, chatanywhere, flowgpt
 from rxchat.stream import Call, Pump, Scope, Stream, Watch, source
 from rxchat.testing import HOLD, Cold, LocalServer, Reply, Scripted, cold, draw, run_virtual

@@ -22,7 +22,7 @@ import rxchat
 from rxchat import operators as ops
 from rxchat.errors import ChatError, Deadline, UsageError, is_retryable
 from rxchat.events import Reasoning, Start, Text, ToolCall, Usage
-from rxchat.operators.deadlines import deadline
+from rxchat.operators.asking.deadlines import deadline
 from rxchat.providers import openai
 from rxchat.stream import Call, Pump, Scope, Stream, Watch, source
 from rxchat.testing import HOLD, LocalServer, Reply, Scripted, VirtualLoop, cold, draw, run_virtual
@@ -479,7 +479,7 @@ def test_an_error_while_hanging_up_is_reported_and_the_deadline_is_heard() -> No
 
 
 def test_an_error_in_the_timer_ends_the_stream(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rxchat.operators.deadlines._MESSAGES", {})
+    monkeypatch.setattr("rxchat.operators.asking.deadlines._MESSAGES", {})
     say = Scripted(9)
 
     async def main() -> None:

@@ -31,8 +31,8 @@ from rxchat.errors import (
     UsageError,
 )
 from rxchat.events import Event, Finish, Start, Text
-from rxchat.operators.breaking import Breaker, breaker
-from rxchat.operators.health import Healthy, healthy
+from rxchat.operators.asking.breaking import Breaker, breaker
+from rxchat.operators.asking.health import Healthy, healthy
 from rxchat.providers import openai
 from rxchat.stream import Stream
 from rxchat.testing import LocalServer, Reply, Scripted, cold, draw, run_virtual

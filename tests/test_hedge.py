@@ -18,7 +18,7 @@ import rxchat
 from rxchat import operators as ops
 from rxchat.errors import AllFailed, CallbackFailed, ConnectionLost, UsageError
 from rxchat.events import Event, Finish, Reasoning, Start, Text, Usage
-from rxchat.operators import racing
+from rxchat.operators.asking import racing
 from rxchat.providers import openai
 from rxchat.stream import Call, Stream
 from rxchat.testing import HOLD, Cold, LocalServer, Reply, Scripted, cold, draw, run_virtual

@@ -18,7 +18,7 @@ import rxchat
 from rxchat import operators as ops
 from rxchat.errors import BadRequest, CallbackFailed, ConnectionLost, RateLimited
 from rxchat.events import Finish, Reset, Start, Usage
-from rxchat.operators.sharing import shared
+from rxchat.operators.asking.sharing import shared
 from rxchat.stream import Pump, Stream
 from rxchat.testing import run_virtual
 

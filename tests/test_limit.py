@@ -29,7 +29,7 @@ from rxchat.errors import (
     UsageError,
 )
 from rxchat.events import Finish, Reasoning, Text, ToolCall, Usage
-from rxchat.operators.limits import Limiter, limit
+from rxchat.operators.asking.limits import Limiter, limit
 from rxchat.providers import flowgpt
 from rxchat.stream import Call, Pump, Scope, Stream, Watch
 from rxchat.testing import LocalServer, Reply, Scripted, VirtualLoop, cold, draw, run_virtual

@@ -16,7 +16,7 @@ import rxchat
 from rxchat import operators as ops
 from rxchat.errors import ChatError, ConnectionLost, UsageError
 from rxchat.events import Other, Reasoning, Refusal, Reset, Start, Text, ToolCall, Usage
-from rxchat.operators.meters import KEPT, Run, meter
+from rxchat.operators.asking.meters import KEPT, Run, meter
 from rxchat.providers import openai
 from rxchat.stream import Call, Pump, Scope, Stream, source
 from rxchat.testing import LocalServer, Reply, Scripted, run_virtual

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+import rxchat
+from rxchat import operators as ops
 from rxchat import providers
 from rxchat.options import BODY
 
@@ -63,7 +65,8 @@ def test_the_readme_has_each_command_on_one_line(command: str) -> None:
     assert README.splitlines().count(f"    {command}") == 1
 
 
-ROWS: dict[str, str] = dict(re.findall(r"^\| `(\w+)` \|[^|]*\|(.*)\|$", README, re.MULTILINE))
+PROVIDERS = README.partition("| provider |")[2].partition("\n\n")[0]
+ROWS: dict[str, str] = dict(re.findall(r"^\| `(\w+)` \|[^|]*\|(.*)\|$", PROVIDERS, re.MULTILINE))
 LIVING = {name: it for name, it in providers.services().items() if it.working}
 
 
@@ -87,3 +90,28 @@ def test_a_row_says_where_a_key_comes_from_and_what_cannot_be_carried(name: str)
 def test_every_link_into_the_project_leads_somewhere() -> None:
     for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", README):
         assert (ROOT / target).exists(), target
+
+
+OPERATORS = README.partition("## Transform the text")[2].partition("## A conversation")[0]
+EXAMPLES = [
+    (re.findall(r"`(?:rxchat\.)?(\w+)`", names), example)
+    for names, example in re.findall(r"^\| (`.*?) \| .* \| `(.*)` \|$", OPERATORS, re.MULTILINE)
+]
+
+
+@pytest.mark.parametrize(("names", "example"), EXAMPLES, ids=lambda value: str(value)[:30])
+def test_every_example_in_the_table_of_operators_runs(names: list[str], example: str) -> None:
+    (setting,) = (block for block in BLOCKS if block.rstrip().endswith('"damn" not in text'))
+    namespace: dict[str, object] = {}
+    exec(setting, namespace)
+    made = eval(example.replace("\\|", "|"), namespace)
+    assert any(name in example for name in names) or "reasoning_tags" in example
+    if isinstance(made, rxchat.Stream):
+        made.pipe(ops.to_list()).run()
+
+
+def test_every_operator_of_ours_is_in_the_readme() -> None:
+    named = {name for names, _ in EXAMPLES for name in names}
+    elsewhere = set(re.findall(r"ops\.(\w+)", README))
+    ours = {word for word in ops._FILE_OF if word.islower() and word != "tool_of"}
+    assert ours <= named | elsewhere

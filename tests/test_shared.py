@@ -21,7 +21,7 @@ import rxchat
 from rxchat import operators as ops
 from rxchat.errors import CallbackFailed, ConnectionLost, LoopError, Truncated
 from rxchat.events import Start, Text
-from rxchat.operators.sharing import shared
+from rxchat.operators.asking.sharing import shared
 from rxchat.providers import openai
 from rxchat.stream import Call, Pump, Scope, Stream, Watch, source
 from rxchat.testing import (

@@ -21,6 +21,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.json import Decoder
 
+from rxchat.calls import Calls
 from rxchat.errors import EmptyAnswer, UsageError
 from rxchat.events import (
     Event,
@@ -39,7 +40,6 @@ from rxchat.options import BODY
 from rxchat.provider import Format, Provider
 from rxchat.providers.anthropic_body import messages_body
 from rxchat.providers.frames import (
-    Calls,
     count,
     fields,
     finish,

@@ -14,6 +14,7 @@ from typing import Any
 from msgspec import Struct
 from msgspec.json import Decoder
 
+from rxchat.calls import Calls
 from rxchat.errors import EmptyAnswer, ServiceError
 from rxchat.events import (
     Event,
@@ -31,7 +32,6 @@ from rxchat.provider import Format, Provider
 from rxchat.providers.aws_keys import AWSKeys
 from rxchat.providers.bedrock_body import BY, converse
 from rxchat.providers.frames import (
-    Calls,
     count,
     fields,
     finish,

@@ -14,6 +14,7 @@ from typing import Any
 from msgspec import Struct
 from msgspec.json import Decoder
 
+from rxchat.calls import Calls
 from rxchat.errors import EmptyAnswer, UsageError
 from rxchat.events import (
     Event,
@@ -41,7 +42,6 @@ from rxchat.providers.bodies import (
 )
 from rxchat.providers.frames import (
     Call,
-    Calls,
     Function,
     count,
     fields,

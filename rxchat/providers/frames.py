@@ -10,13 +10,12 @@ import msgspec
 from msgspec import Struct
 
 from rxchat.errors import Garbled, ServiceError, Truncated
-from rxchat.events import Finish, Reason, ToolCall
+from rxchat.events import Finish, Reason
 from rxchat.framing import FramingError, read_json
 from rxchat.refusal import refusal
 
 __all__ = [
     "Call",
-    "Calls",
     "Function",
     "count",
     "fields",
@@ -118,50 +117,6 @@ def finish(
     """The end of an answer: for its calls, if it made any, also where that is said to be a stop."""
     reason = reasons.get(raw, "other") if raw else "stop"
     return Finish("tool_calls" if called and reason == "stop" else reason, raw or None, choice)
-
-
-class Calls:
-    """Gives the calls of an answer their places, whatever the service says about them.
-
-    Pieces belong together by their index; by their id, where the index is missing or the same for
-    all; a piece without either goes on with the last one, unless it names another function. An id
-    or a name that is said again says nothing new.
-    """
-
-    def __init__(self) -> None:
-        # By index and id; the last one of each index also without its id.
-        self._calls: dict[tuple[int, Any, str], ToolCall] = {}
-        self._last: dict[int, Any] = {}
-        self._made: dict[int, int] = {}
-
-    def piece(
-        self, index: object, id_: str, name: str, arguments: str, choice: int = 0
-    ) -> ToolCall:
-        """A piece of a call, at the place of its call."""
-        if not isinstance(index, int | str):
-            index = id_ or self._last.get(choice)
-        self._last[choice] = index
-        calls, last = self._calls, (choice, index, "")
-        known = calls.get((choice, index, id_)) or calls.get(last)
-        if known is None or _is_another(known, id_, name):
-            place = self._made[choice] = self._made.get(choice, -1) + 1
-            known = ToolCall(place)
-        fresh = ToolCall(
-            known.index, "" if known.id else id_, "" if known.name else name, arguments, choice
-        )
-        call = ToolCall(known.index, known.id or id_, known.name or name)
-        calls[last] = calls[choice, index, call.id] = call
-        return fresh
-
-    def made(self, choice: int = 0) -> bool:
-        """Whether there was any."""
-        return choice in self._made
-
-
-def _is_another(call: ToolCall, id_: str, name: str) -> bool:
-    if id_ and call.id:
-        return id_ != call.id
-    return bool(name and call.name) and name != call.name
 
 
 _CODES = ("code", "status_code", "http_status_code", "originalStatusCode")

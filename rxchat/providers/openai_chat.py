@@ -17,6 +17,7 @@ import attrs
 from msgspec import Struct
 from msgspec.json import Decoder
 
+from rxchat.calls import Calls
 from rxchat.errors import EmptyAnswer, ServerError, Truncated
 from rxchat.events import (
     Event,
@@ -35,7 +36,6 @@ from rxchat.options import BODY
 from rxchat.provider import Format, Provider
 from rxchat.providers.frames import (
     Call,
-    Calls,
     Function,
     count,
     fields,

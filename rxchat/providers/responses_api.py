@@ -17,6 +17,7 @@ from msgspec import Struct
 from msgspec.json import Decoder
 from msgspec.structs import replace
 
+from rxchat.calls import Calls
 from rxchat.errors import EmptyAnswer
 from rxchat.events import (
     Event,
@@ -33,7 +34,6 @@ from rxchat.events import (
 from rxchat.framing import SSE, Frame
 from rxchat.provider import Format
 from rxchat.providers.frames import (
-    Calls,
     count,
     fields,
     in_band,

@@ -21,11 +21,11 @@ from rxchat.errors import UsageError
 from rxchat.events import Event
 from rxchat.messages import Prompt
 from rxchat.operators.arguments import function, number
-from rxchat.operators.breaking import Breaker, breaker
-from rxchat.operators.commit import Commit, anything
-from rxchat.operators.judging import Clock
-from rxchat.operators.records import Health, Provides, Record, blamed
-from rxchat.operators.recovery import fallback
+from rxchat.operators.asking.breaking import Breaker, breaker
+from rxchat.operators.asking.commit import Commit, anything
+from rxchat.operators.asking.judging import Clock
+from rxchat.operators.asking.records import Health, Provides, Record, blamed
+from rxchat.operators.asking.recovery import fallback
 from rxchat.stream import Stream, wrap
 
 __all__ = ["Health", "Healthy", "healthy"]

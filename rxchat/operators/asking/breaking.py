@@ -24,7 +24,7 @@ from reactivex.disposable import Disposable
 
 from rxchat.errors import CircuitOpen, UsageError, is_retryable
 from rxchat.operators.arguments import function, number, whole
-from rxchat.operators.judging import Clock, Ends, Trial
+from rxchat.operators.asking.judging import Clock, Ends, Trial
 from rxchat.stream import Scope
 
 __all__ = ["Breaker", "State", "breaker"]

@@ -29,10 +29,10 @@ from rxchat.errors import (
 )
 from rxchat.events import Event, Text
 from rxchat.messages import Message, reply
-from rxchat.operators.agreement import agree
 from rxchat.operators.arguments import function, whole
-from rxchat.operators.commit import some_streams
-from rxchat.operators.recovery import fallback
+from rxchat.operators.asking.agreement import agree
+from rxchat.operators.asking.commit import some_streams
+from rxchat.operators.asking.recovery import fallback
 from rxchat.stream import Call, Pump, Scope, Stream, Watch, source
 
 __all__ = ["cascade", "first_valid", "quorum"]

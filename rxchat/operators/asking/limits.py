@@ -25,7 +25,7 @@ from reactivex.abc import DisposableBase
 from reactivex.disposable import SingleAssignmentDisposable
 
 from rxchat.errors import Aborted, LoopError, RateLimited, ServiceError, is_retryable
-from rxchat.operators.allowances import Allowances, Amount, Bill, Ledger, Terms
+from rxchat.operators.asking.allowances import Allowances, Amount, Bill, Ledger, Terms
 from rxchat.stream import Call, Scope, lift
 
 __all__ = ["Limiter", "limit"]

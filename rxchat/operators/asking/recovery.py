@@ -26,8 +26,8 @@ from rxchat.errors import (
 )
 from rxchat.events import Reset
 from rxchat.operators.arguments import function, number, whole
-from rxchat.operators.budgets import Budget
-from rxchat.operators.commit import (
+from rxchat.operators.asking.budgets import Budget
+from rxchat.operators.asking.commit import (
     Attempt,
     Commit,
     Heard,
@@ -36,7 +36,7 @@ from rxchat.operators.commit import (
     commit_rule,
     some_streams,
 )
-from rxchat.operators.seams import without_echo
+from rxchat.operators.asking.seams import without_echo
 from rxchat.stream import Scope, Stream, wrap
 
 __all__ = ["AfterCommit", "exponential", "fallback", "fallback_to", "retry"]

@@ -14,8 +14,8 @@ from reactivex.abc import DisposableBase
 from rxchat.errors import BadRequest, UsageError
 from rxchat.events import Event
 from rxchat.messages import Prompt
-from rxchat.operators.breaking import Breaker, State
-from rxchat.operators.judging import Clock, Trial
+from rxchat.operators.asking.breaking import Breaker, State
+from rxchat.operators.asking.judging import Clock, Trial
 from rxchat.stream import Scope
 
 __all__ = ["Health", "Provides", "Record", "blamed"]

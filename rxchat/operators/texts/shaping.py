@@ -79,7 +79,8 @@ class _Shaping(Hop[Any]):
             self._shape(item)
         elif kind is Finish or kind is ToolCall or kind is Refusal:
             if not self._is_over(item.choice):
-                self._flush(item.choice)
+                self._flush(item.choice, last=kind is Finish)
+            if not self._is_over(item.choice):
                 self._emit(item)
         else:
             if kind is Reset and item.kind == "restart":
@@ -118,9 +119,10 @@ class _Shaping(Hop[Any]):
         if shaper.over is not None:
             self._end(choice, shaper.over)
 
-    def _flush(self, choice: int) -> None:
-        shaper = self._shapers.pop(choice, None)
-        if shaper is None:
+    def _flush(self, choice: int, *, last: bool = True) -> None:
+        """Give what is held; the answer may go on after a tool call or a refusal."""
+        shaper = self._shapers.get(choice)
+        if shaper is None or shaper.over is not None:
             return
         try:
             pieces = [*shaper.close()]
@@ -128,6 +130,10 @@ class _Shaping(Hop[Any]):
             self._failed(bug)
             return
         self._give(choice, pieces)
+        if shaper.over is not None:
+            self._end(choice, shaper.over)
+        elif last:
+            self._shapers.pop(choice, None)
 
     def _give(self, choice: int, pieces: list[str], *, opaque: bool = False) -> None:
         if not pieces and not opaque:

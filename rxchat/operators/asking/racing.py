@@ -15,9 +15,9 @@ from reactivex.abc import DisposableBase
 from rxchat.errors import AllFailed, UsageError, is_fatal
 from rxchat.events import Usage
 from rxchat.operators.arguments import function
-from rxchat.operators.budgets import Budget
-from rxchat.operators.commit import Attempt, Commit, Heard, Rule, commit_rule, some_streams
-from rxchat.operators.meters import characters
+from rxchat.operators.asking.budgets import Budget
+from rxchat.operators.asking.commit import Attempt, Commit, Heard, Rule, commit_rule, some_streams
+from rxchat.operators.asking.meters import characters
 from rxchat.stream import Call, Scope, Stream, Watch, wrap
 
 __all__ = ["Loss", "hedge", "race"]
@@ -144,7 +144,8 @@ def _budget(max_extra: float | Budget | None, first: Observable[Any]) -> Budget 
     if max_extra is None or isinstance(max_extra, Budget):
         return max_extra
     key = _name_of(first), max_extra
-    budget = _budgets[key] = _budgets.pop(key, None) or Budget(max_extra)  # the last is the latest
+    budget = _budgets.pop(key) if key in _budgets else Budget(max_extra)
+    _budgets[key] = budget  # the last one is the latest
     if len(_budgets) > NAMES:
         del _budgets[next(iter(_budgets))]
     return budget

@@ -23,7 +23,7 @@ from reactivex.disposable import Disposable
 
 from rxchat.errors import Deadline, UsageError
 from rxchat.events import Reasoning, Text, is_content
-from rxchat.operators.meters import characters
+from rxchat.operators.asking.meters import characters
 from rxchat.stream import Call, Gate, Hop, Scope, Watch, lift
 
 __all__ = ["deadline"]

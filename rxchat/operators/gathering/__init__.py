@@ -1,0 +1,1 @@
+"""What an answer comes to: one value, a count, a price, a file, a comparison."""

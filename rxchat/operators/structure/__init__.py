@@ -1,0 +1,1 @@
+"""Text in, values out: JSON while it grows, and types."""
