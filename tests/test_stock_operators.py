@@ -62,7 +62,7 @@ def threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     running = threading.active_count()
     yield started
     assert started == []
-    assert threading.active_count() == running
+    assert threading.active_count() <= running  # one of an earlier test may end meanwhile
 
 
 def play(picture: str) -> Stream[Any]:
