@@ -42,7 +42,10 @@ def moved(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("moved")
 @pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.count("\n"))
-def test_every_block_of_the_readme_runs(block: str) -> None:
+def test_every_block_of_the_readme_runs(
+    block: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # some write a file
     exec(compile(block, "README.md", "exec"), {"__name__": "__main__"})
 
 
