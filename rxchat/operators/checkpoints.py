@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast
 
 from reactivex import Observable, abc
-from reactivex.abc import DisposableBase
 
 from rxchat.errors import UsageError, noted
-from rxchat.stream import Hop, lift
+from rxchat.stream import Hop, lifted
 
 __all__ = ["checkpoint"]
 
@@ -35,15 +34,7 @@ def checkpoint(name: str) -> Callable[[Observable[T]], Observable[T]]:
         raise UsageError(f"checkpoint(name) takes a text, not {name!r}")
     note = f"passed checkpoint {name!r}"
 
-    def op(source: Observable[T]) -> Observable[T]:
-        def subscribe(
-            observer: abc.ObserverBase[T], scheduler: abc.SchedulerBase | None = None
-        ) -> DisposableBase:
-            return lift(source, cast("Hop[T]", _Checkpoint(observer, note)), scheduler)
-
-        return Observable(subscribe)
-
-    return op
+    return lifted(lambda observer: cast("Hop[Any]", _Checkpoint(observer, note)))
 
 
 class _Checkpoint(Generic[T]):

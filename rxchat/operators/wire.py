@@ -34,7 +34,7 @@ from rxchat.events import Event, Finish, Reset, Text, is_content
 from rxchat.framing import Decoder, FramingError
 from rxchat.request import Request
 from rxchat.signing import Signature
-from rxchat.stream import Call, Hop, Op, Scope, Stream, lift
+from rxchat.stream import Call, Hop, Op, Scope, Stream, lift, lifted
 from rxchat.transport import exchange
 
 __all__ = ["answer", "ask", "decode", "events", "send", "sign", "text"]
@@ -137,15 +137,7 @@ def text(choice: int = 0, *, restart: str = "\n\n") -> Op[Event, str]:
     ['Hel', 'lo']
     """
 
-    def op(source: Observable[Event]) -> Observable[str]:
-        def subscribe(
-            observer: abc.ObserverBase[str], scheduler: abc.SchedulerBase | None = None
-        ) -> DisposableBase:
-            return lift(source, _Texts(observer, choice, restart), scheduler)
-
-        return Observable(subscribe)
-
-    return op
+    return lifted(lambda observer: _Texts(observer, choice, restart))
 
 
 class _Texts(Hop[Event]):

@@ -14,7 +14,8 @@ slow. Operators take no part in that, so none of them can deadlock.
 """
 
 from rxchat.stream.cursor import Cursor
-from rxchat.stream.observable import Guard, Hop, Op, Stream, Subscription, lift, source, wrap
+from rxchat.stream.hops import Guard, Hop, lift, lifted
+from rxchat.stream.observable import Op, Stream, Subscription, source, wrap
 from rxchat.stream.pump import Pump
 from rxchat.stream.scope import Call, Gate, Scope, Watch
 
@@ -31,6 +32,7 @@ __all__ = [
     "Subscription",
     "Watch",
     "lift",
+    "lifted",
     "source",
     "wrap",
 ]

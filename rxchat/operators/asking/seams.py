@@ -9,11 +9,10 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-from reactivex import Observable, abc
-from reactivex.abc import DisposableBase
+from reactivex import abc
 
 from rxchat.events import Event, Finish, Refusal, Text, ToolCall
-from rxchat.stream import Hop, Op, lift
+from rxchat.stream import Hop, Op, lifted
 
 __all__ = ["overlap", "without_echo"]
 
@@ -43,15 +42,7 @@ def overlap(old: str, new: str, *, more: bool = False) -> int | None:
 def without_echo(partial: str) -> Op[Event, Event]:
     """Leave out what the answer repeats of the end of `partial`."""
 
-    def op(source: Observable[Event]) -> Observable[Event]:
-        def subscribe(
-            observer: abc.ObserverBase[Event], scheduler: abc.SchedulerBase | None = None
-        ) -> DisposableBase:
-            return lift(source, _EchoLess(observer, partial), scheduler)
-
-        return Observable(subscribe)
-
-    return op
+    return lifted(lambda observer: _EchoLess(observer, partial))
 
 
 class _EchoLess(Hop[Event]):

@@ -28,7 +28,7 @@ from rxchat.events import (
 )
 from rxchat.messages import Message, reply
 from rxchat.operators.texts.shaping import piece_of
-from rxchat.stream import Hop, Scope, lift
+from rxchat.stream import Hop, Scope, lift, lifted
 
 __all__ = ["Answer", "Growing", "collect", "growing"]
 
@@ -102,15 +102,7 @@ def growing() -> Callable[[Observable[Any]], Observable[Growing]]:
     'Hello'
     """
 
-    def op(source: Observable[Any]) -> Observable[Growing]:
-        def subscribe(
-            observer: abc.ObserverBase[Growing], scheduler: abc.SchedulerBase | None = None
-        ) -> DisposableBase:
-            return lift(source, _Growth(observer), scheduler)
-
-        return Observable(subscribe)
-
-    return op
+    return lifted(lambda observer: _Growth(observer))
 
 
 class _Growth(Hop[Any]):

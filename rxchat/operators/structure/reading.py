@@ -12,7 +12,6 @@ from typing import Any, Generic, Literal, Protocol, TypeVar, cast, overload
 
 from msgspec import Struct
 from reactivex import Observable, abc
-from reactivex.abc import DisposableBase
 
 from rxchat.errors import (
     BadAnswer,
@@ -27,7 +26,7 @@ from rxchat.operators.structure.fitting import fitting
 from rxchat.operators.structure.json_reading import JsonReader
 from rxchat.operators.structure.json_values import Elements, Growing
 from rxchat.operators.texts.shaping import piece_of
-from rxchat.stream import Hop, lift
+from rxchat.stream import Hop, lifted
 
 __all__ = ["Draft", "as_type", "json_items", "partial_json"]
 
@@ -234,15 +233,7 @@ def _at(path: Sequence[str]) -> str:
 def _read(make: Callable[[], _Reading[T]]) -> Callable[[Observable[Any]], Observable[T]]:
     """The operator of a reading: a new one for each subscription, and after each restart."""
 
-    def op(source: Observable[Any]) -> Observable[T]:
-        def subscribe(
-            observer: abc.ObserverBase[T], scheduler: abc.SchedulerBase | None = None
-        ) -> DisposableBase:
-            return lift(source, _Listening(observer, make), scheduler)
-
-        return Observable(subscribe)
-
-    return op
+    return lifted(lambda observer: _Listening(observer, make))
 
 
 class _Listening(Hop[Any]):

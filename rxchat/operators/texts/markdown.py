@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable
 from typing import Any, Protocol, TypeVar
 
 from reactivex import Observable, abc
-from reactivex.abc import DisposableBase
 
 from rxchat.events import Finish, Refusal, Reset, ToolCall
 from rxchat.operators.texts.markdown_readers import (
@@ -24,7 +23,7 @@ from rxchat.operators.texts.markdown_readers import (
     TableRow,
 )
 from rxchat.operators.texts.shaping import piece_of
-from rxchat.stream import Hop, lift
+from rxchat.stream import Hop, lifted
 
 __all__ = [
     "Block",
@@ -106,15 +105,7 @@ def _values(
 ) -> Callable[[Observable[Any]], Observable[V]]:
     """The operator of a reader; if its values must be `whole`, an error leaves out the last."""
 
-    def op(source: Observable[Any]) -> Observable[V]:
-        def subscribe(
-            observer: abc.ObserverBase[V], scheduler: abc.SchedulerBase | None = None
-        ) -> DisposableBase:
-            return lift(source, _Reading(observer, make, whole), scheduler)
-
-        return Observable(subscribe)
-
-    return op
+    return lifted(lambda observer: _Reading(observer, make, whole))
 
 
 class _Reading(Hop[Any]):

@@ -8,14 +8,13 @@ from typing import Any, TypeAlias, TypeVar, cast
 
 import msgspec
 from reactivex import Observable, abc
-from reactivex.abc import DisposableBase
 
 from rxchat.errors import CallbackFailed, ChatError, UsageError
 from rxchat.events import Finish, Reasoning, Refusal, Reset, Text, ToolCall
 from rxchat.operators.texts.finding import LONGEST, Finder, Needle, Sought, needles
 from rxchat.operators.texts.quoting import Quoted
 from rxchat.operators.texts.shaping import Shaper
-from rxchat.stream import Hop, lift
+from rxchat.stream import Hop, lifted
 
 __all__ = ["redact"]
 
@@ -57,16 +56,7 @@ def redact(
     elif not callable(with_):
         raise UsageError(f"redact(with_=) is a string or a function of the match, not {with_!r}")
 
-    def op(source: Observable[T]) -> Observable[T]:
-        def subscribe(
-            observer: abc.ObserverBase[T], scheduler: abc.SchedulerBase | None = None
-        ) -> DisposableBase:
-            hop = _Redacting(observer, lambda: Redactor(found, with_), arguments)
-            return lift(source, hop, scheduler)
-
-        return Observable(subscribe)
-
-    return op
+    return lifted(lambda observer: _Redacting(observer, lambda: Redactor(found, with_), arguments))
 
 
 def _harmless(cover: str, words: Sequence[str]) -> None:

@@ -11,11 +11,10 @@ from typing import Any, Protocol, TypeVar, cast
 
 import msgspec
 from reactivex import Observable, abc
-from reactivex.abc import DisposableBase
 
 from rxchat.errors import CallbackFailed, ChatError
 from rxchat.events import Finish, Refusal, Reset, Text, ToolCall
-from rxchat.stream import Hop, lift
+from rxchat.stream import Hop, lifted
 
 __all__ = ["Shaper", "piece_of", "shaped"]
 
@@ -52,15 +51,7 @@ def shaped(make: Callable[[], Shaper]) -> Callable[[Observable[T]], Observable[T
     forgotten at a `Reset` that restarts.
     """
 
-    def op(source: Observable[T]) -> Observable[T]:
-        def subscribe(
-            observer: abc.ObserverBase[T], scheduler: abc.SchedulerBase | None = None
-        ) -> DisposableBase:
-            return lift(source, _Shaping(observer, make), scheduler)
-
-        return Observable(subscribe)
-
-    return op
+    return lifted(lambda observer: _Shaping(observer, make))
 
 
 class _Shaping(Hop[Any]):

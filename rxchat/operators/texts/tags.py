@@ -14,11 +14,10 @@ from typing import Any, Final, TypeAlias
 
 from attrs import frozen
 from reactivex import Observable, abc
-from reactivex.abc import DisposableBase
 
 from rxchat.errors import UsageError
 from rxchat.events import Event, Finish, Reasoning, Refusal, Reset, Text, ToolCall
-from rxchat.stream import Hop, lift
+from rxchat.stream import Hop, lifted
 
 __all__ = ["MARKS", "REASONING", "reasoning_tags", "split_tags"]
 
@@ -359,12 +358,4 @@ _NO_EVENTS = (
 def _splitting(
     known: _Known, begins_inside: bool
 ) -> Callable[[Observable[Event]], Observable[Event]]:
-    def op(source: Observable[Event]) -> Observable[Event]:
-        def subscribe(
-            observer: abc.ObserverBase[Event], scheduler: abc.SchedulerBase | None = None
-        ) -> DisposableBase:
-            return lift(source, _Splitting(observer, known, begins_inside), scheduler)
-
-        return Observable(subscribe)
-
-    return op
+    return lifted(lambda observer: _Splitting(observer, known, begins_inside))

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import msgspec
-from reactivex import Observable, abc
-from reactivex.abc import DisposableBase
+from reactivex import abc
 
 from rxchat.calls import TURN, Calls, whole_call
 from rxchat.errors import Garbled
 from rxchat.events import Event, Finish, Other, Reset, ToolCall
-from rxchat.stream import Hop, Op, lift
+from rxchat.stream import Hop, Op, lifted
 
 __all__ = ["tool_calls"]
 
@@ -29,15 +28,7 @@ def tool_calls() -> Op[Event, ToolCall]:
     ToolCall(index=0, id='a', name='now', arguments='{}', choice=0, opaque=None)
     """
 
-    def op(source: Observable[Event]) -> Observable[ToolCall]:
-        def subscribe(
-            observer: abc.ObserverBase[ToolCall], scheduler: abc.SchedulerBase | None = None
-        ) -> DisposableBase:
-            return lift(source, _WholeCalls(observer), scheduler)
-
-        return Observable(subscribe)
-
-    return op
+    return lifted(lambda observer: _WholeCalls(observer))
 
 
 class _WholeCalls(Hop[Event]):
