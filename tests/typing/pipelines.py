@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Iterator
-from typing import Any, assert_type
+from typing import Any, TypedDict, assert_type
 
 import reactivex
 from reactivex import Observable
@@ -15,7 +15,7 @@ import rxchat
 from rxchat import Message, Stream
 from rxchat import operators as ops
 from rxchat.errors import AllFailed, ChatError, RateLimited, is_retryable
-from rxchat.events import Event, Finish, Other, Reasoning, Start, Text, Usage
+from rxchat.events import Event, Finish, Other, Reasoning, Start, Text, ToolCall, Usage
 from rxchat.framing import NDJSON, SSE, Frame, Utf8Text
 from rxchat.providers import acytoo, chatanywhere, cromicle, flowgpt
 from rxchat.providers.flowgpt_lines import FlowGptLines, Line
@@ -335,3 +335,39 @@ def joining() -> None:
     assert_type(rxchat.quorum(one, two, n=2), Stream[Event])
     assert_type(rxchat.cascade(one, two, good_enough=thoughtful), Stream[Event])
     assert_type(rxchat.healthy(flowgpt, flowgpt)("hi"), Stream[Event])
+
+
+class Cat(TypedDict):
+    name: str
+    lives: int
+
+
+def weather(city: str) -> str:
+    return city
+
+
+def transforming() -> None:
+    """Text stays what it was, events or texts; values have their types."""
+    events = flowgpt("hi").pipe(ops.redact("s3cret"), ops.sentences(), ops.stop_at("User:"))
+    assert_type(events, Stream[Event])
+    assert_type(events.pipe(ops.reasoning_tags(), ops.guard(str.isascii)), Stream[Event])
+    words = events.pipe(ops.text(), ops.words(), ops.limit_words(9), ops.smooth(), ops.coalesce(1))
+    assert_type(words, Stream[str])
+    assert_type(words.pipe(ops.tee_to(print)), Stream[str])
+    assert_type(words.pipe(ops.as_type(Cat)), Stream[Cat])
+    assert_type(words.pipe(ops.as_type(list[Cat])), Stream[list[Cat]])
+    assert_type(words.pipe(ops.json_items("cats", Cat)), Stream[Cat])
+    assert_type(words.pipe(ops.growing()), Stream[rxchat.Growing])
+    assert_type(events.pipe(ops.collect()), Stream[rxchat.Answer])
+    assert_type(events.pipe(ops.tool_calls()), Stream[ToolCall])
+    assert_type(events.pipe(ops.run_tools([weather], again=flowgpt)), Stream[Event])
+    assert_type(events.pipe(ops.cost(rxchat.Price(1, 2))), Stream[Event])
+    assert_type(rxchat.side_by_side({"a": words, "b": words}).name, str)
+
+
+async def talking() -> None:
+    chat = rxchat.Chat(flowgpt, system="Be brief.")
+    assert_type(chat.ask("hi"), Stream[Event])
+    assert_type(await chat.ask("hi").pipe(ops.collect()), rxchat.Answer)
+    assert_type(chat.history, tuple[Message, ...])
+    assert_type(chat.fork(), rxchat.Chat)
