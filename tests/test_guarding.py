@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 import rxchat
 from cutting import cuts, one_by_one, run
 from rxchat import operators as ops
-from rxchat.errors import CallbackFailed, ConnectionLost, Rejected, UsageError
+from rxchat.errors import CallbackFailed, ChatError, ConnectionLost, Rejected, UsageError
 from rxchat.events import Finish, Reasoning, Reset, Text, ToolCall, Usage
 from rxchat.operators.texts.endings import limit_chars, limit_words, stop_at
 from rxchat.operators.texts.guarding import guard
@@ -300,3 +300,55 @@ def test_a_guard_wants_a_unit_that_it_knows(named: Any) -> None:
 
 def test_every_cut_one_by_one() -> None:
     assert run(guard(decent, every=10), one_by_one("x" * 25)) == ["x" * 10, "x" * 10, "x" * 5]
+
+
+# Several answers at once --------------------------------------------------------------------------
+
+TWO = [
+    Text("one. ", 1),
+    Text("a STOP b. ", 0),
+    Reasoning("hm", 0),
+    Text("two. ", 1),
+    Usage(1, 2, 3),
+    Finish(choice=0),
+    Finish("length", choice=1),
+]
+
+
+@pytest.mark.parametrize(
+    ("operator", "reason"),
+    [
+        (ops.stop_at("STOP"), "stop"),
+        (ops.guard(lambda text: "STOP" not in text, instead="-"), "content_filter"),
+        (ops.guard(lambda text: "STOP" not in text, instead="-", every=10), "content_filter"),
+    ],
+)
+def test_an_answer_that_ends_here_waits_with_its_finish_for_the_others(
+    operator: Any, reason: str
+) -> None:
+    events = run(operator, TWO)
+    assert [(event.reason, event.choice) for event in events[-2:]] == [(reason, 0), ("length", 1)]
+    assert sum(type(event) is Finish for event in events) == 2
+    assert rxchat.reply(events, 1).text == "one. two. "
+    first = rxchat.of(*events).pipe(ops.collect()).run()
+    assert [each.finish for each in first.choices] == [reason, "length"]
+
+
+def test_a_partial_text_has_no_more_than_was_shown() -> None:
+    cut = ConnectionLost("cut", partial="Good. Bad one. hidden")
+    seen: list[ChatError] = []
+
+    async def main() -> None:
+        stream = Scripted("Good. ", "Bad one. hidden", Text("Fine. ", 1), Text("So", 1), cut)("?")
+        guarded = stream.pipe(ops.guard(lambda text: "Bad" not in text, instead=""))
+        await guarded.subscribe(on_error=seen.append).wait_closed()
+
+    run_virtual(main())
+    assert seen[0].partial == "Good. "
+
+
+def test_a_text_of_a_kind_of_its_own_is_a_text() -> None:
+    class Words(str):
+        __slots__ = ()
+
+    assert run(ops.limit_words(2), [Words("a b c d")]) == ["a b "]

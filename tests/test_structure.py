@@ -9,7 +9,7 @@ import tracemalloc
 from dataclasses import dataclass
 from datetime import date
 from random import Random
-from typing import Any, TypedDict
+from typing import Any, Literal, TypedDict
 
 import attrs
 import msgspec
@@ -794,3 +794,19 @@ async def test_the_type_that_is_asked_for_is_the_type_that_comes(service: str, p
     async with LocalServer(Reply('{"na', 'me": "Tó', 'm", "age": 1', "2}")) as server:
         provider = getattr(providers, service).but(base_url=server.url + path, key="k", model="m")
         assert await provider("A cat?", schema=Cat).pipe(as_type(Cat)) == Cat("Tóm", 12)
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "value"),
+    [
+        (int, "3", 3),
+        (bool, " true\n", True),
+        (Literal["yes", "no"], '"yes"', "yes"),
+        (int | None, "null", None),
+        (list[int], "Here: [1]", [1]),
+    ],
+)
+def test_a_type_of_plain_values_takes_an_answer_that_is_nothing_but_one(
+    kind: Any, text: str, value: object
+) -> None:
+    assert rxchat.of(text).pipe(as_type(kind)).run() == value

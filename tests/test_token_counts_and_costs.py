@@ -315,3 +315,14 @@ def test_wrong_prices_and_places_say_so() -> None:
             cost(prices)  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="before ops"):
         rxchat.of("a").pipe(cost(Price(1, 1))).run()
+
+
+def test_a_turn_with_tools_is_paid_for_once() -> None:
+    def six() -> int:
+        return 6
+
+    usage = Usage(input=10, output=1, total=11)
+    model = Scripted(Start("m"), ToolCall(0, "a", "six"), usage).then(Start("m"), "Six.", usage)
+    costs = ops.cost(rxchat.Price(1_000_000, 1_000_000))
+    rxchat.with_tools(lambda said, tools: model(said), "?", [six]).pipe(costs).run()
+    assert (costs.total, costs.unknown) == (22, 0)

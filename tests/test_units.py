@@ -301,7 +301,7 @@ def test_answers_of_several_are_told_apart_and_events_pass() -> None:
     said = [Start(), Text("Ah. "), Text("Oh. Y", 1), Text("B"), ToolCall(0, "1", "f"), Text("C")]
     assert run(sentences(), [*said, Finish(), Finish(choice=1)]) == [
         *(Start(), Text("Oh. ", 1), Text("Ah. "), Text("B"), ToolCall(0, "1", "f")),
-        *(Text("C"), Finish(), Text("Y", 1), Finish(choice=1)),
+        *(Text("C"), Text("Y", 1), Finish(), Finish(choice=1)),
     ]
 
 

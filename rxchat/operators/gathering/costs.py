@@ -12,8 +12,9 @@ from reactivex import Observable, abc
 from reactivex.abc import DisposableBase
 from reactivex.disposable import Disposable
 
+from rxchat.calls import TURN
 from rxchat.errors import UsageError
-from rxchat.events import Finish, Reset, Start, Usage, is_content
+from rxchat.events import Finish, Other, Reset, Start, Usage, is_content
 from rxchat.stream import Hop, lift
 
 __all__ = ["Cost", "Costs", "Price", "cost"]
@@ -209,6 +210,8 @@ class _Costing(Hop[Any], DisposableBase):
             self._usage = item  # some services say it again and again, and always all of it
         elif kind is Finish or kind is Reset:
             self._settle()
+        elif kind is Other and item.name == TURN:
+            self._heard = False  # its usage comes with that of the last turn
         elif not self._heard:
             self._heard = is_content(item)
         self.observer.on_next(item)

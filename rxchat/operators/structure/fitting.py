@@ -11,7 +11,7 @@ import msgspec
 
 from rxchat.errors import DoesNotFit, UsageError
 
-__all__ = ["fitting"]
+__all__ = ["fitting", "is_plain"]
 
 
 def fitting(kind: Any) -> Callable[[Any, str], Any]:
@@ -52,6 +52,21 @@ def fitting(kind: Any) -> Callable[[Any, str], Any]:
             raise _misfit(at, str(error)) from error
 
     return fit
+
+
+def is_plain(kind: Any) -> bool:
+    """Whether no value of a type is an object or an array.
+
+    >>> is_plain(int), is_plain(int | None), is_plain(list[int]), is_plain(dict | None)
+    (True, True, False, False)
+    """
+    if kind is Any or _is_pydantic(kind):
+        return False
+    schema = msgspec.json.schema(kind)
+    while "$ref" in schema:
+        schema = schema["$defs"][schema["$ref"].rpartition("/")[2]]
+    kinds = [part.get("type") for part in schema.get("anyOf", [schema]) if "enum" not in part]
+    return all(isinstance(each, str) and each not in ("object", "array") for each in kinds)
 
 
 def _misfit(path: str, why: str) -> DoesNotFit:

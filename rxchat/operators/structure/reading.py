@@ -7,7 +7,6 @@ cut. Of events, the text of choice 0 is read; at a `Reset` that restarts, readin
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from types import UnionType
 from typing import Any, Generic, Literal, Protocol, TypeVar, cast, overload
 
 from msgspec import Struct
@@ -22,7 +21,7 @@ from rxchat.errors import (
     noted,
 )
 from rxchat.events import Finish, Refusal, Reset
-from rxchat.operators.structure.fitting import fitting
+from rxchat.operators.structure.fitting import fitting, is_plain
 from rxchat.operators.structure.json_reading import JsonReader
 from rxchat.operators.structure.json_values import Elements, Growing
 from rxchat.operators.texts.shaping import piece_of
@@ -72,6 +71,10 @@ def json_items(
 def json_items(
     path: str | Sequence[str], kind: type[T], *, strict: bool = False
 ) -> Callable[[Observable[Any]], Observable[T]]: ...
+@overload
+def json_items(
+    path: str | Sequence[str], kind: object, *, strict: bool = False
+) -> Callable[[Observable[Any]], Observable[Any]]: ...
 def json_items(
     path: str | Sequence[str] = "", kind: Any = Any, *, strict: bool = False
 ) -> Callable[[Observable[Any]], Observable[Any]]:
@@ -99,7 +102,7 @@ def as_type(
 ) -> Callable[[Observable[Any]], Observable[T]]: ...
 @overload
 def as_type(
-    kind: UnionType, *, partial: Literal[False] = False, strict: bool = False
+    kind: object, *, partial: Literal[False] = False, strict: bool = False
 ) -> Callable[[Observable[Any]], Observable[Any]]: ...
 @overload
 def as_type(
@@ -107,7 +110,7 @@ def as_type(
 ) -> Callable[[Observable[Any]], Observable[Draft[T]]]: ...
 @overload
 def as_type(
-    kind: UnionType, *, partial: Literal[True], strict: bool = False
+    kind: object, *, partial: Literal[True], strict: bool = False
 ) -> Callable[[Observable[Any]], Observable[Draft[Any]]]: ...
 def as_type(
     kind: Any, *, partial: bool = False, strict: bool = False
@@ -117,7 +120,8 @@ def as_type(
     The type is one that the option `schema` takes, too: an attrs class, a dataclass, a msgspec
     struct, a TypedDict, or of plain types; or a pydantic model (with `model_json_schema()` for the
     schema). An answer that does not fit fails with `DoesNotFit`, which says where; what is no JSON,
-    and what may stand around it, is as for `partial_json`.
+    and what may stand around it, is as for `partial_json`. A type of plain values alone, as a
+    number or an enum, takes an answer that is nothing but one.
 
     With `partial=True` there is a `Draft` after each piece that changed the value: its `so_far` is
     plain JSON that grows in place, and the last one has the value itself as `whole`.
@@ -133,7 +137,8 @@ def as_type(
     Cat(name='Tom', age=12)
     """
     fit = fitting(kind)
-    return _read(lambda: _Typed(fit, partial, strict))
+    alone = strict or is_plain(kind)
+    return _read(lambda: _Typed(fit, partial, alone))
 
 
 # How they are run -------------------------------------------------------------------------------

@@ -8,9 +8,10 @@ from typing import Any, Literal, TypeAlias, TypeVar
 
 from attrs import frozen
 from reactivex import Observable, abc
+from reactivex import operators as rx
 from reactivex.abc import DisposableBase
 
-from rxchat.errors import Rejected, UsageError
+from rxchat.errors import ChatError, Rejected, UsageError
 from rxchat.events import Finish, Reset, Text
 from rxchat.operators.arguments import function
 from rxchat.operators.arguments import whole as whole_number
@@ -42,9 +43,9 @@ def guard(
 
     If it says no, the stream is hung up and fails with `Rejected`, whose `partial` is what had been
     shown. With `instead=`, that text comes in the place of the rest; in a stream of events, then
-    `Finish("content_filter")`. Only text is checked: reasoning and tool calls pass, behind the
-    text before them. What is held is the unit (a sentence has up to 8,000 characters, a paragraph
-    or line up to 65,536); what was shown is kept.
+    `Finish("content_filter")`. Only text is checked: tool calls pass, behind the text before them,
+    and so does reasoning, but at once. What is held is the unit (a sentence has up to 8,000
+    characters, a paragraph or line up to 65,536); what was shown is kept.
 
     >>> from rxchat import of
     >>> from rxchat.operators import to_list
@@ -60,7 +61,9 @@ def guard(
             observer: abc.ObserverBase[T], scheduler: abc.SchedulerBase | None = None
         ) -> DisposableBase:
             guarding = _Guarding(observer, check, whole, instead)
-            judged: Observable[Any] = map_async(guarding.judge)(cut(source))
+            judged: Observable[Any] = map_async(guarding.judge)(
+                cut(rx.do_action(guarding.hear_of)(source))
+            )
             return lift(judged, guarding, scheduler)
 
         return Observable(subscribe)
@@ -123,7 +126,7 @@ class _Judged:
 class _Guarding(Hop[_Judged]):
     """Judges the units, one after the other, and hears what it judged."""
 
-    __slots__ = ("_check", "_instead", "_over", "_shown", "_whole")
+    __slots__ = ("_answers", "_check", "_ends", "_instead", "_over", "_shown", "_whole")
 
     def __init__(
         self,
@@ -137,7 +140,14 @@ class _Guarding(Hop[_Judged]):
         self._whole = whole
         self._instead = instead
         self._shown: dict[int, list[str]] = {}  # the units of each answer
+        self._answers: set[int] = set()  # all that have begun
         self._over: set[int] = set()
+        self._ends: list[Finish] = []  # of answers that have ended here, for the very end
+
+    def hear_of(self, item: Any) -> None:
+        """Note which answers there are, before their text is cut into units."""
+        if _text_of(item)[0]:
+            self._answers.add(_text_of(item)[1])
 
     async def judge(self, item: Any) -> _Judged:
         text, choice = _text_of(item)
@@ -159,7 +169,10 @@ class _Guarding(Hop[_Judged]):
         if type(item) is Reset and item.kind == "restart":
             self._shown.clear()
             self._over.clear()
-        elif self._over and getattr(item, "choice", 0) in self._over:
+            self._ends.clear()
+        elif type(item) is Finish:
+            self._tell()
+        if self._over and type(item) is not Reset and getattr(item, "choice", 0) in self._over:
             return
         text, choice = _text_of(item)
         if not good:
@@ -168,6 +181,20 @@ class _Guarding(Hop[_Judged]):
         if text:
             self._shown.setdefault(choice, []).append(text)
         self.observer.on_next(item)
+
+    def on_error(self, error: Exception) -> None:
+        if isinstance(error, ChatError) and error.partial:
+            error.partial = "".join(self._shown.get(0, ()))  # no more than was shown
+        self.observer.on_error(error)
+
+    def on_completed(self) -> None:
+        self._tell()
+        self.observer.on_completed()
+
+    def _tell(self) -> None:
+        ends, self._ends = self._ends, []
+        for end in ends:
+            self.observer.on_next(end)
 
     def _refuse(self, item: Any, choice: int) -> None:
         shown = "".join(self._shown.setdefault(choice, []))
@@ -181,9 +208,9 @@ class _Guarding(Hop[_Judged]):
         if self._instead:
             self.observer.on_next(Text(self._instead, choice) if events else self._instead)
         if events:
-            self.observer.on_next(Finish("content_filter", choice=choice))
-        if self._over >= self._shown.keys():
-            self.observer.on_completed()
+            self._ends.append(Finish("content_filter", choice=choice))
+        if self._over >= self._answers:
+            self.on_completed()
 
 
 def _text_of(item: Any) -> tuple[str, int]:

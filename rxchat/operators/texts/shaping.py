@@ -13,7 +13,7 @@ import msgspec
 from reactivex import Observable, abc
 
 from rxchat.errors import CallbackFailed, ChatError
-from rxchat.events import Finish, Refusal, Reset, Text, ToolCall
+from rxchat.events import Finish, Reasoning, Refusal, Reset, Text, ToolCall
 from rxchat.stream import Hop, lifted
 
 __all__ = ["Shaper", "piece_of", "shaped"]
@@ -48,44 +48,58 @@ def shaped(make: Callable[[], Shaper]) -> Callable[[Observable[T]], Observable[T
 
     In a stream of events, text is shaped and everything else passes. What is held back comes out
     before the end of its answer, before a tool call or a refusal, and before an error; it is
-    forgotten at a `Reset` that restarts.
+    forgotten at a `Reset` that restarts. When all answers that were heard of have ended here, the
+    request is hung up: one of several that has not begun by then is not heard.
     """
 
     return lifted(lambda observer: _Shaping(observer, make))
 
 
+_OF_AN_ANSWER = frozenset({Finish, ToolCall, Refusal, Reasoning})
+
+
 class _Shaping(Hop[Any]):
-    __slots__ = ("_emit", "_last", "_make", "_shapers")
+    __slots__ = ("_emit", "_ends", "_last", "_make", "_shapers")
 
     def __init__(self, observer: abc.ObserverBase[Any], make: Callable[[], Shaper]) -> None:
         super().__init__(observer)
         self._emit = observer.on_next
         self._make = make
         self._shapers: dict[int, Shaper] = {}
+        self._ends: list[Finish] = []  # of answers that have ended here
         self._last: dict[int, Text | str] = {}  # the latest item of each answer, as a pattern
 
     def on_next(self, item: Any) -> None:
         kind = cast("type[object]", type(item))
         if kind is Text or kind is str:
             self._shape(item)
-        elif kind is Finish or kind is ToolCall or kind is Refusal:
-            if not self._is_over(item.choice):
-                self._flush(item.choice, last=kind is Finish)
-            if not self._is_over(item.choice):
-                self._emit(item)
+        elif kind in _OF_AN_ANSWER:
+            self._pass(item, kind)
+        elif isinstance(item, str):  # of a kind of its own
+            self._shape(str(item))
         else:
             if kind is Reset and item.kind == "restart":
                 self._shapers.clear()
+                self._ends.clear()
+            self._emit(item)
+
+    def _pass(self, item: Any, kind: type[object]) -> None:
+        """Pass what belongs to an answer, unless that has ended here."""
+        if kind is Finish:  # of several answers, all finish at the very end
+            self._flush_all()
+            self._tell()
+        elif kind is not Reasoning:
+            self._flush(item.choice, last=False)
+        if not self._is_over(item.choice):
             self._emit(item)
 
     def on_error(self, error: Exception) -> None:
-        for choice in [*self._shapers]:
-            self._flush(choice)
+        self._flush_all()
         self.observer.on_error(error)
 
     def on_completed(self) -> None:
-        for choice in [*self._shapers]:
-            self._flush(choice)
+        self._flush_all()
+        self._tell()
         self.observer.on_completed()
 
     def _shape(self, item: Any) -> None:
@@ -102,13 +116,16 @@ class _Shaping(Hop[Any]):
             pieces = [*shaper.feed(text)]
             if opaque:  # a part of its own, which ends here
                 pieces += shaper.close()
-                del self._shapers[choice]
         except Exception as bug:
             self._failed(bug)
             return
         self._give(choice, pieces, opaque=opaque)
         if shaper.over is not None:
             self._end(choice, shaper.over)
+
+    def _flush_all(self) -> None:
+        for choice in [*self._shapers]:
+            self._flush(choice)
 
     def _flush(self, choice: int, *, last: bool = True) -> None:
         """Give what is held; the answer may go on after a tool call or a refusal."""
@@ -146,9 +163,16 @@ class _Shaping(Hop[Any]):
     def _end(self, choice: int, why: str) -> None:
         """Finish an answer here; when all are finished, hang up."""
         if type(self._last[choice]) is Text:
-            self._emit(Finish("stop", why, choice))
+            self._ends.append(Finish("stop", why, choice))
         if all(map(self._is_over, self._shapers)):
+            self._tell()
             self.observer.on_completed()
+
+    def _tell(self) -> None:
+        """Say which answers have ended here: at the very end, as all answers' ends are."""
+        ends, self._ends = self._ends, []
+        for end in ends:
+            self._emit(end)
 
     def _failed(self, bug: Exception) -> None:
         self._shapers.clear()
