@@ -7,18 +7,22 @@ import re
 import sys
 from collections.abc import Callable, Iterable
 from typing import Any
+from unicodedata import category
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from cutting import cuts, one_by_one, run
+from rxchat.calls import TURN
 from rxchat.errors import CallbackFailed, ChatError, Truncated, UsageError
-from rxchat.events import Finish, Opaque, Reasoning, Refusal, Reset, Text, ToolCall, Usage
-from rxchat.operators.texts.finding import Pattern, Sought, needles
+from rxchat.events import Finish, Opaque, Other, Reasoning, Refusal, Reset, Text, ToolCall, Usage
+from rxchat.messages import assistant, tool
+from rxchat.operators.texts.finding import Pattern, Sought, needles, translated
 from rxchat.operators.texts.patterns import CARDS, EMAILS, IBANS, IPS, KEYS, PHONES
 from rxchat.operators.texts.quoting import Quoted
 from rxchat.operators.texts.redaction import Redactor, redact
+from rxchat.operators.tools.running import TOOL_RESULT
 from rxchat.stream import Pump, source
 from rxchat.testing import run_virtual
 
@@ -147,6 +151,74 @@ TEXTS = [
 def test_inside_marks_emoji_line_ends_and_surrogates(text: str, secret: str) -> None:
     assert redacted(one_by_one(text), secret) == text.replace(secret, "***")
     assert redacted(one_by_one(text), re.compile(re.escape(secret))) == text.replace(secret, "***")
+
+
+# What `regex` and `re` read in two ways, and the text that shows it.
+DISPUTED = [
+    (PHONES, "☎️+49 170 1234567 ok", "☎️*** ok"),
+    (IPS, "➡️192.168.0.1", "➡️***"),
+    (IBANS, "🏦️DE89 3704 0044 0532 0130 00", "🏦️***"),
+    (EMAILS, "x²@example.com", "***"),
+    (EMAILS, "a½@b½.example ok", "*** ok"),
+    (r"\bsecret\b", "✔️secret", "✔️***"),
+    (r"\bsecret\b", "secret\u0301 secret\u200dx xsecret", "***\u0301 ***\u200dx xsecret"),
+    (r"\Bsecret", "a\u200dsecret ½secret", "a\u200dsecret ½***"),
+    (r"id:\w+;", "id:a½b; id:a\u0301;", "*** id:a\u0301;"),
+    (r"id:[\w-]+;", "id:a-²; id:a\ufe0f;", "*** id:a\ufe0f;"),
+    (r"id:\W+;", "id:\u0301\ufe0f\u203f; id:½;", "*** id:½;"),
+    (r"id:[^\W_]+;", "id:a½; id:a_; id:\u0301;", "*** id:a_; id:\u0301;"),
+    (r"id:[\W\d]+;", "id:1\u0301\u200d; id:½;", "*** id:½;"),
+    (r"id:[-\w.]+;", "id:-½.; id:/;", "*** id:/;"),
+    (r"id:[^-\W.]+;", "id:½; id:-;", "*** id:-;"),
+    (r"id:[+--\s]+;", "id:+,-\x1c; id:.;", "*** id:.;"),
+    (r"a\sb", "a\x1cb a\x1fb a\u2028b a\x1bb", "*** *** *** a\x1bb"),
+    (r"id:[\s.]+;", "id:.\x1d; id:\x00;", "*** id:\x00;"),
+    (r"id:\S+;", "id:½\u0301\x1b\u0378\ue000; id:\x1c;", "*** id:\x1c;"),
+    (r"id:[^\S\n]+;", "id:\x1e ; id:\n;", "*** id:\n;"),
+    (r"(?a)\bid:\w+;", "½id:a; id:½; xid:a;", "½*** id:½; xid:a;"),
+    (r"(?a)a\sb", "a\x1cb a b", "a\x1cb ***"),
+    (r"(?:pw){e}", "pw{e} px", "*** px"),
+    (r"pw{i<=1}x{,}", "pw{i<=1}xx", "***"),
+    (r"pw{}", "pw{} p", "*** p"),
+    (r"[[:alpha:]]x", "a:]x b]x :]x", "a*** b]x ***"),
+    (r"[a[]b[\]\[]c", "[b]c ab[c", "*** ***"),
+    ("(?x) id # [ unclosed\n \\b [!]?", "idx id\u0301 id!", "idx ***\u0301 ***"),
+    (r"(?i)\bid:[^\W\d]+;", "\u0345ID:αι; ιid:a; id:\u0345;", "\u0345*** ιid:a; id:\u0345;"),
+    (r"(?i)b?[^\W_]\Bx|by", "ΙX \u0345x", "*** \u0345x"),
+    (r"(?i)b?\w=", "Ι= \u0345=", "*** \u0345="),
+    (r"(?i)id:[\Wa]+;", "ID:A\u0345; id:ι;", "*** id:ι;"),
+    (r"(?i:id):[^^\w\]]+;", "ID:\u0345; id:^; id:];", "*** id:^; id:];"),
+    (r"(?#[)id\b", "id\u0301 idx", "***\u0301 idx"),
+    (r"\N{DIGIT ONE}\b", "1\ufe0f 12", "***\ufe0f 12"),
+]
+
+
+@pytest.mark.filterwarnings("ignore:Possible (nested set|set difference):FutureWarning")
+@pytest.mark.parametrize(("pattern", "text", "shown"), DISPUTED)
+@settings(max_examples=20)
+@given(st.data())
+def test_what_two_libraries_read_in_two_ways_is_covered_up_at_any_cut(
+    pattern: str | Pattern, text: str, shown: str, data: st.DataObject
+) -> None:
+    sought = re.compile(pattern) if isinstance(pattern, str) else pattern
+    for pieces in ([text], one_by_one(text), data.draw(cuts(text))):
+        assert redacted(pieces, sought) == shown
+
+
+@pytest.mark.parametrize("kind", ["w", "W", "s", "S", "d", "D"])
+@pytest.mark.parametrize(
+    "form", [r"\{}", r"[\{}]", r"[^\{}]", r"(?i)\{}", r"(?i)[\{}.]", r"(?i)[^\{}.]"]
+)
+def test_a_class_of_characters_is_the_same_for_both_libraries(kind: str, form: str) -> None:
+    every = "".join(c for c in map(chr, range(sys.maxunicode + 1)) if category(c) != "Cn")
+    one = form.format(kind)
+    assert translated(re.compile(one)).findall(every) == re.findall(one, every)
+
+
+@pytest.mark.parametrize("expression", [r"(?a:\w)x", "(?x: a # [ \n)", "(?x)a(?i-x:#)"])
+def test_flags_for_a_part_that_change_how_it_is_read_are_told_at_once(expression: str) -> None:
+    with pytest.raises(UsageError, match=r"set the flags of \(\?"):
+        redact(re.compile(expression))
 
 
 # Holding back -----------------------------------------------------------------------------------
@@ -300,6 +372,50 @@ def test_an_error_comes_after_what_was_held_and_tells_no_secret() -> None:
 
     heard, partial = run_virtual(main())
     assert "".join(heard) == partial == "my *** s3"
+
+
+class Named(str):
+    """A text of a kind of its own."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return "another text"
+
+
+class Said(Text, frozen=True):
+    """An event of a kind of its own."""
+
+
+def test_texts_of_kinds_derived_from_ours_are_redacted_too() -> None:
+    shown = run(redact("s3cret"), [Named("s3cret, s3"), "cr", Named("et"), "!"])
+    assert shown == ["***, ", "***", "!"]
+    assert {*map(type, shown)} == {str}
+    assert run(redact("s3cret"), [Said("s3cr"), Text("et"), Said("!")]) == [Text("***"), Text("!")]
+
+
+def test_the_messages_between_turns_are_redacted() -> None:
+    call = ToolCall(0, "1", "look", '{"a": "s3cret"}')
+    said = assistant(Reasoning("s3cret"), Text("my s3cret", opaque=Opaque("x", 1)), call)
+    result = tool("s3cret!", call, failed=True)
+    items = [Text("s3"), Other(TOOL_RESULT, result), Other(TURN, (said, result)), Text("cret")]
+    held, *told, rest = run(redact("s3cret"), items)
+    hidden = tool("***!", call, failed=True)
+    shown = assistant(Reasoning("***"), Text("my ***", opaque=Opaque("x", 1)), call)
+    assert told == [Other(TOOL_RESULT, hidden), Other(TURN, (shown, hidden))]
+    assert (held, rest) == (Text("s3"), Text("cret"))
+    seam = run(redact("s3cret", arguments=True), [Other(TURN, (said,))])[0]
+    assert seam.data[0].tool_calls[0].arguments == '{"a": "***"}'
+
+
+def test_other_things_that_a_service_says_are_left_alone() -> None:
+    items = [Other("ping", "s3cret"), Other(TURN), Other(TOOL_RESULT, "of your own: s3cret")]
+    assert run(redact("s3cret"), items) == items
+
+
+def test_a_cover_that_raises_for_a_message_ends_the_stream() -> None:
+    with pytest.raises(CallbackFailed):
+        run(redact("a", with_=lambda match: match["b"]), [Other(TOOL_RESULT, tool("a"))])
 
 
 ARGUMENTS = '{"note": "my \\"s3cret\\"\\n\\u0073\\u0033cret 😀", "card": 4111111111111111, "n": 1}'

@@ -15,14 +15,14 @@ from __future__ import annotations
 import importlib
 import re
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol, TypeAlias
 
 from attrs import field, frozen
 
 from rxchat.errors import UsageError
 
-__all__ = ["LONGEST", "Finder", "Pattern", "Sought", "needles"]
+__all__ = ["LONGEST", "Finder", "Pattern", "Sought", "needles", "translated"]
 
 LONGEST = 256  # characters of a match, unless you say so
 BEHIND = 256  # characters before it that an expression may look back at
@@ -198,7 +198,7 @@ class _Expression:
         self.longest = pattern.longest
         self._regex = pattern.regex
         self._check = pattern.check
-        self._ways = _all_ways(pattern.regex)
+        self._ways = translated(pattern.regex, "(?!)")  # never matches, but wants more
 
     def undecided(self, text: str, start: int) -> int:
         begins = self._ways.search(text, max(start, len(text) - self.longest), partial=True)
@@ -218,12 +218,38 @@ class _Expression:
         return None
 
 
-# What a regular expression asks of the end of the text without reading on; a set is left alone.
-_ENDS = re.compile(r"(\\[bBZ]|\$)|\\.|\[\^?\]?(?:\\.|[^\]\\])*\]", re.DOTALL)
+# Strategy of what follows: an expression for `regex` that means what the given one means to `re`,
+# whose words are numbers and letters alone, without marks and joiners (so an emoji may stand beside
+# one), and which asks for no end of the text without reading on.
+
+_UNICODE = {  # classes as `re` means them; for use in a set, so each is spelled out
+    "w": r"\p{L}\p{N}_",
+    "W": r"\p{Z}\p{C}\p{Po}\p{S}\p{M}\p{Pd}\p{Ps}\p{Pe}\p{Pi}\p{Pf}"
+    r"\u203f\u2040\u2054\ufe33\ufe34\ufe4d-\ufe4f\uff3f",  # the rest of \p{Pc} without `_`
+    "s": r"\s\x1c-\x1f",
+    "S": r"\p{L}\p{M}\p{N}\p{P}\p{S}\p{Cf}\p{Co}\p{Cn}\p{Cs}"
+    r"\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f",  # the rest of \p{Cc}
+}
+_ASCII = {kind: f"\\{kind}" for kind in _UNICODE}  # with re.ASCII both mean the same
+
+_SYNTAX = r"""(?xs)
+    (?P<end> \\[bBZ] | \$ )
+  | \\ (?P<kind> [wWsS] )
+  | \\N\{[^}]*\} | \\.
+  | \[ (?P<not> \^? ) (?P<set> \]? (?: \\. | [^\]\\] )* ) \]
+  | (?P<brace> \{ (?! \d*,?\d*\} ) )  # no quantifier; to `regex` it may be a number of errors
+  | \(\?\# [^)]* \)
+  | (?P<scoped> \(\? (?=[\w-]*[aux]) [aimsux-]+ : )  # flags that change how the rest is read
+"""
+_TOKENS = {0: re.compile(_SYNTAX), re.VERBOSE.value: re.compile(_SYNTAX + r"| \# [^\n]*")}
+_MEMBER = re.compile(
+    r"\\(?P<kind>[wWsS]) | \\N\{[^}]*\} | \\. | (?P<sign>[][^&|~] | \A- | -\Z) | .",
+    re.VERBOSE | re.DOTALL,
+)
 
 
-def _all_ways(pattern: re.Pattern[str]) -> Any:
-    """An expression that never matches, and wants more text where `pattern` might."""
+def translated(pattern: re.Pattern[str], after: str = "") -> Any:
+    """The same for `regex`, reading on at its ends, with something after it."""
     try:
         regex: Any = importlib.import_module("regex")
     except ImportError:
@@ -231,18 +257,73 @@ def _all_ways(pattern: re.Pattern[str]) -> Any:
             "to find regular expressions in pieces needs the library regex: "
             "pip install rxchat[text]"
         ) from None
-    source = _ENDS.sub(_reading_on, pattern.pattern)
+    caseless = bool(re.search(r"\(\?\w*i", pattern.pattern) or pattern.flags & re.IGNORECASE)
+    reading = _Reading(_ASCII if pattern.flags & re.ASCII else _UNICODE, caseless)
+    source = _TOKENS[pattern.flags & re.VERBOSE].sub(reading.token, pattern.pattern)
     flags = regex.V0
     for name in ("ASCII", "IGNORECASE", "MULTILINE", "DOTALL", "VERBOSE"):
         if pattern.flags & getattr(re, name):
             flags |= getattr(regex, name)
     end = "\n" if pattern.flags & re.VERBOSE else ""  # of a last comment
-    return regex.compile(f"(?:{source}{end})(?!)", flags)
+    try:
+        return regex.compile(f"(?:{source}{end}){after}", flags)
+    except regex.error as error:
+        raise _unreadable(pattern.pattern, str(error)) from None
 
 
-def _reading_on(token: re.Match[str]) -> str:
-    """The same question, but asked so that it reads on."""
-    if not token[1]:
-        return token[0]
-    ahead = r"\n?[\s\S]|" if token[1] == "$" else r"[\s\S]|"  # `$` looks past a last line end
-    return f"(?:(?={ahead}){token[1]})"
+def _unreadable(source: str, why: str) -> UsageError:
+    return UsageError(f"{source!r} cannot be looked for in pieces: {why}")
+
+
+@frozen
+class _Reading:
+    """What the tokens of `re` are to `regex`.
+
+    Where case is ignored, a class is not: to `regex`, U+0345, a mark, is the letter iota.
+    """
+
+    classes: Mapping[str, str]
+    caseless: bool
+
+    def token(self, token: re.Match[str]) -> str:
+        if token["scoped"]:
+            raise _unreadable(token.string, f"set the flags of {token[0]} for the whole expression")
+        if token["end"]:
+            return self._reading_on(token["end"])
+        if token["kind"]:
+            return self._one_of(self.classes[token["kind"]])
+        if token["set"]:
+            return self._set(token["not"], [*_MEMBER.finditer(token["set"])])
+        return r"\{" if token["brace"] else token[0]
+
+    def _one_of(self, members: str, negated: str = "") -> str:
+        if not self.caseless:
+            return f"[{negated}{members}]"
+        # What a match can begin with, `regex` looks up without regard to (?-i:); not if it is this.
+        opposite = "" if negated else "^"
+        return rf"(?:(?!(?-i:[{opposite}{members}]))[\s\S])"
+
+    def _set(self, negated: str, members: Sequence[re.Match[str]]) -> str:
+        kinds = "".join(self.classes[member["kind"]] for member in members if member["kind"])
+        others = "".join(
+            f"\\{member['sign']}" if member["sign"] else member[0]
+            for member in members
+            if not member["kind"]
+        )
+        if not (kinds and self.caseless):
+            return f"[{negated}{kinds}{others}]"
+        if not others:
+            return self._one_of(kinds, negated)
+        if negated:
+            return f"(?:(?![{others}]){self._one_of(kinds, negated)})"
+        return f"(?:[{others}]|{self._one_of(kinds)})"
+
+    def _reading_on(self, end: str) -> str:
+        """The question for an end of the text, or of a word, but asked so that it reads on."""
+        word = self._one_of(self.classes["w"])
+        means = {
+            r"\b": f"(?:(?<={word})(?!{word})|(?<!{word})(?={word}))",
+            r"\B": f"(?:(?<={word})(?={word})|(?<!{word})(?!{word}))",
+        }
+        ahead = r"\n?[\s\S]|" if end == "$" else r"[\s\S]|"  # `$` looks past a last line end
+        return f"(?:(?={ahead}){means.get(end, end)})"

@@ -6,20 +6,25 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias, TypeVar, cast
 
+import attrs
 import msgspec
 from reactivex import Observable, abc
 
+from rxchat.calls import TURN
 from rxchat.errors import CallbackFailed, ChatError, UsageError
-from rxchat.events import Finish, Reasoning, Refusal, Reset, Text, ToolCall
+from rxchat.events import Finish, Other, Reasoning, Refusal, Reset, Text, ToolCall
+from rxchat.messages import Message, Part
 from rxchat.operators.texts.finding import LONGEST, Finder, Needle, Sought, needles
 from rxchat.operators.texts.quoting import Quoted
 from rxchat.operators.texts.shaping import Shaper
+from rxchat.operators.tools.running import TOOL_RESULT
 from rxchat.stream import Hop, lifted
 
 __all__ = ["redact"]
 
 T = TypeVar("T")
 _SPOKEN = frozenset({str, Text, Reasoning, Refusal})
+_TOLD = frozenset({TURN, TOOL_RESULT})  # events of ours that have messages
 
 Cover: TypeAlias = str | Callable[[re.Match[str]], str]
 
@@ -41,9 +46,14 @@ def redact(
     each of its tool calls.
 
     `with_` is put in as it is; a function is given the match (its positions mean nothing), and what
-    it gives is not searched again. Texts, reasoning and refusals are redacted; each goes on until
-    another kind of content begins, or a tool call. With `arguments=True`, so are the arguments of
+    it gives is not searched again. Texts, reasoning and refusals are redacted, and those in the
+    messages that `run_tools` tells between turns. With `arguments=True`, so are the arguments of
     tool calls: in their strings, escapes and all, and their numbers; they stay valid JSON.
+
+    A text goes on until another kind of content begins, a tool call, or a part with something
+    opaque: a secret that is torn by these is searched for in each part only. A model that resumes
+    an answer may repeat or leave out what is at the seam: put this behind `retry` and `fallback`,
+    so that it hears both sides of it.
 
     >>> from rxchat import of
     >>> from rxchat.operators import to_list
@@ -100,6 +110,14 @@ class Redactor:
         return self._cover if isinstance(self._cover, str) else self._cover(part)
 
 
+def _plain(item: str | Text | Reasoning | Refusal) -> object:
+    """The same, of the kind that its own is derived from."""
+    if isinstance(item, str):
+        return str.__str__(item)
+    kind: Any = next(kind for kind in type(item).__mro__ if kind in _SPOKEN)
+    return kind(item.text, item.choice, item.opaque)
+
+
 class _Part:
     """Texts that belong together; `latest` is the last of them."""
 
@@ -129,6 +147,11 @@ class _Redacting(Hop[Any]):
             self._speak(item, kind)
         elif kind is ToolCall:
             self._call(item)
+        elif isinstance(item, str | Text | Reasoning | Refusal):  # of a kind derived from these
+            self.on_next(_plain(item))
+        elif kind is Other and item.name in _TOLD:
+            self._end_all()
+            self._emit(msgspec.structs.replace(item, data=self._told(item.data)))
         else:
             if kind is Finish:
                 self._end(item.choice)
@@ -140,8 +163,7 @@ class _Redacting(Hop[Any]):
     def on_error(self, error: Exception) -> None:
         self._end_all()
         if isinstance(error, ChatError) and error.partial:
-            whole = self._make()
-            error.partial = "".join([*whole.feed(error.partial), *whole.close()])
+            error.partial = self._whole(self._make(), error.partial)
         self.observer.on_error(error)
 
     def on_completed(self) -> None:
@@ -181,6 +203,24 @@ class _Redacting(Hop[Any]):
         shown = self._shaped(call.shaper, item.arguments)
         self._emit(msgspec.structs.replace(item, arguments=shown))
 
+    def _told(self, said: object) -> object:
+        """Messages, which are whole, without what is to be hidden."""
+        if isinstance(said, tuple):
+            return (*map(self._told, cast("Sequence[object]", said)),)
+        if not isinstance(said, Message):
+            return said
+        if isinstance(said.content, str):
+            return attrs.evolve(said, content=self._whole(self._make(), said.content))
+        return attrs.evolve(said, content=tuple(map(self._told_part, said.content)))
+
+    def _told_part(self, part: Part) -> Part:
+        if isinstance(part, Text | Reasoning | Refusal):
+            return msgspec.structs.replace(part, text=self._whole(self._make(), part.text))
+        if self._arguments and isinstance(part, ToolCall):
+            shown = self._whole(Quoted(self._make()), part.arguments)
+            return msgspec.structs.replace(part, arguments=shown)
+        return part
+
     def _end_part(self, choice: int) -> None:
         part = self._parts.pop(choice, None)
         rest = part and self._shaped(part.shaper, None)
@@ -201,6 +241,9 @@ class _Redacting(Hop[Any]):
     def _end_all(self) -> None:
         for choice in {*self._parts, *(choice for choice, _ in self._calls)}:
             self._end(choice)
+
+    def _whole(self, shaper: Shaper, text: str) -> str:
+        return self._shaped(shaper, text) + self._shaped(shaper, None)
 
     def _shaped(self, shaper: Shaper, text: str | None) -> str:
         """What may be shown now; None is the end of the text."""
