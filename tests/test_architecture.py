@@ -72,6 +72,7 @@ ROOMS = {
     "notebook": ANYTHING,
     "__main__": ANYTHING,
     "demo": ANYTHING,
+    "cli": ANYTHING,
     "chat": {"events", "messages", "errors", "stream", "operators"},
     "": {"chat", "messages", "operators", "stream", "transport"},
 }

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import io
+import json
 import os
-import pty
 import signal
 import sys
 from collections.abc import AsyncGenerator
@@ -13,8 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from at_a_terminal import piped
 from rxchat import __main__ as command_line
 from rxchat import demo
+from rxchat.cli import ask
 from rxchat.testing import HOLD, LocalServer, Reply
 
 ROOT = Path(__file__).parent.parent
@@ -59,7 +61,7 @@ FAILURES = [
         "ConnectFailed: acytoo: cannot connect",
     ),
     (("Hi", "--provider", "acytoo", "--model", "x"), 2, "UnknownModel: acytoo: unknown model 'x'"),
-    (("Hi", "--provider", "nobody"), 2, "say --provider NAME, one of openai, "),
+    (("Hi", "--provider", "nobody"), 2, "there is no provider 'nobody'; there are openai, "),
     (("Hi",), 2, "or see the demo"),
     (
         ("Hi", "--provider", "cerebras"),
@@ -133,18 +135,6 @@ async def test_a_living_provider_answers_with_the_key_of_its_variable(
     assert server.exchanges[0].headers["authorization"] == "Bearer sk-of-the-shell"
 
 
-async def test_words_arrive_at_a_terminal_one_by_one(server: LocalServer) -> None:
-    server.reply = Reply("Hel", HOLD, "lo")
-    controller, terminal = pty.openpty()
-    process = await rxchat("Hi", "--provider", "acytoo", "--base-url", server.url, stdout=terminal)
-    os.close(terminal)
-    assert await asyncio.to_thread(os.read, controller, 3) == b"Hel"
-    server.exchanges[0].release()
-    assert await asyncio.to_thread(os.read, controller, 2) == b"lo"
-    assert await process.wait() == 0
-    os.close(controller)
-
-
 async def test_the_demo_plays_four_scenes_and_ends_well() -> None:
     code, out, err = await output("demo")
     assert (code, err) == (0, "")
@@ -195,5 +185,39 @@ def test_the_exit_codes_are_what_main_gives(
     async def interrupted(said: object) -> int:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(command_line, "_ask", interrupted)
+    monkeypatch.setattr(ask, "answer", interrupted)
     assert command_line.main(["Hi", "--provider", "acytoo"]) == 130
+
+
+def test_the_help_tells_the_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match=r"^0$"):
+        command_line.main(["--help"])
+    told = capsys.readouterr().out
+    for code in (0, 1, 2, 130, 141):
+        assert f"\n  {code:>3}  " in told
+    for command in command_line.COMMANDS:
+        assert f"\n    {command}" in told
+
+
+async def test_a_question_comes_from_standard_input_and_a_provider_with_all_in_one_word(
+    server: LocalServer,
+) -> None:
+    told = await piped("-", "--provider", f"ollama:mine:8b@{server.url}", stdin="Why?\n")
+    assert told == (0, "Hello\n", "")
+    sent = server.exchanges[0].json
+    assert (sent["model"], sent["messages"][0]["content"]) == ("mine:8b", "Why?\n")
+
+
+async def test_json_lines_are_the_events_and_the_last_one_the_error(server: LocalServer) -> None:
+    server.reply = Reply("Hel", "lo", then="cut")
+    code, out, err = await piped("Hi", "--provider", f"ollama@{server.url}", "--json")
+    lines = [json.loads(line) for line in out.splitlines()]
+    assert [line["type"] for line in lines] == ["start", "text", "text", "error"]
+    assert (code, lines[1]["text"], lines[3]["error"]) == (1, "Hel", "Truncated")
+    assert lines[3]["content_emitted"] is True
+    assert "Truncated" in err
+
+
+async def test_what_is_said_to_the_model_beforehand_goes_first(server: LocalServer) -> None:
+    await piped("Hi", "--provider", f"ollama@{server.url}", "--system", "Be brief.")
+    assert [m["role"] for m in server.exchanges[0].json["messages"]] == ["system", "user"]

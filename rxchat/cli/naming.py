@@ -1,0 +1,58 @@
+"""Which provider is meant: `NAME`, `NAME:MODEL`, and either at an address of its own, `@URL`.
+
+An address is said with the provider that it is for, since a provider's key goes wherever its
+address points.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+
+from rxchat import providers
+from rxchat.errors import UsageError
+from rxchat.provider import Provider
+
+__all__ = ["SPELLING", "add_provider_options", "label_of", "named", "of_options"]
+
+SPELLING = "a provider, NAME[:MODEL][@URL]: openai, ollama:llama3.2, vllm:mine@http://gpu:8000/v1"
+_SPELT = re.compile(r"(?P<name>[^:@]*)(?::(?P<model>.*?))?(?:@(?P<url>https?://.*))?", re.DOTALL)
+
+
+def named(spelt: str) -> Provider:
+    """The provider that is spelt so.
+
+    >>> named("ollama:llama3:8b@http://127.0.0.1:1234")
+    <provider ollama: http://127.0.0.1:1234/api/chat, model 'llama3:8b'>
+    """
+    said = _SPELT.fullmatch(spelt)
+    known = providers.services()
+    if said is None or said["name"] not in known:
+        raise UsageError(f"there is no provider {spelt!r}; there are {', '.join(known)}")
+    provider: Provider = known[said["name"]]
+    if said["url"]:
+        provider = provider.but(base_url=said["url"])
+    return provider.but(model=said["model"]) if said["model"] else provider
+
+
+def label_of(provider: Provider) -> str:
+    """What a person calls it."""
+    return f"{provider.name}:{provider.model}" if provider.model else provider.name
+
+
+def add_provider_options(parser: argparse.ArgumentParser) -> None:
+    """`--provider`, `--model` and `--base-url`."""
+    parser.add_argument("--provider", metavar="PROVIDER", help=SPELLING)
+    parser.add_argument("--model", metavar="MODEL", help="instead of the provider's own choice")
+    parser.add_argument("--base-url", metavar="URL", help="where a server speaks as the provider")
+
+
+def of_options(said: argparse.Namespace) -> Provider:
+    """The provider that these options mean."""
+    if said.provider is None:
+        known = ", ".join(providers.services())
+        raise UsageError(f"say --provider NAME, one of {known}; or see the demo")
+    provider = named(said.provider)
+    if said.base_url is not None:
+        provider = provider.but(base_url=said.base_url)
+    return provider if said.model is None else provider.but(model=said.model)

@@ -1,0 +1,13 @@
+"""Seeing it: what a run did, as a picture.
+
+watch()      record all lanes inside, in one:   `with watch() as run: ...`
+lane(name)   record one stream, under a name:   `stream.pipe(lane("openai"))`
+Timeline     what both give: it draws itself in a notebook, `print(run.text())` in a terminal;
+             `run.save("run.svg")`, or `.json`, `.txt`, `.png`; `Timeline.load("run.json")`
+"""
+
+from rxchat.notebook.recording import Recording
+from rxchat.notebook.timelines import Mark, Row, Timeline
+from rxchat.notebook.watching import lane, watch
+
+__all__ = ["Mark", "Recording", "Row", "Timeline", "lane", "watch"]

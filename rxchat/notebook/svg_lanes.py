@@ -1,0 +1,245 @@
+"""One lane of a picture: its line, what came on it, how it ended."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from html import escape
+
+from attrs import Factory, define, field, frozen
+
+from rxchat.notebook.layout import CONTENT, GAP, Drawn, columns, cut, items, seconds, visible
+from rxchat.notebook.svg_style import element
+from rxchat.notebook.timelines import Kind, Mark, Outcome
+
+__all__ = ["END_SIGNS", "SIGNS", "Lane", "Plot", "told"]
+
+ROUND = 5.5  # radius of a bead
+SIGN = 0.62  # of its size: how wide a letter is
+BIN = 4.0  # pixels of one bar of a band
+CROWDED = 1.5  # items per bar; more make a band
+TALL = 16.0  # half of the tallest bar
+SEAMS = frozenset({"committed", "restart", "resume"})  # these are in front
+
+
+@frozen
+class Plot:
+    """Where moments are: from `left` to `right` in pixels."""
+
+    left: float
+    right: float
+    span: float
+
+    def x(self, at: float) -> float:
+        return self.left + at / self.span * (self.right - self.left)
+
+
+@define
+class _Shelf:
+    """Room for words on one height: what comes first is put there first."""
+
+    taken: list[tuple[float, float]] = Factory(list[tuple[float, float]])
+
+    def takes(self, left: float, right: float) -> bool:
+        if any(left < end and begin < right for begin, end in self.taken):
+            return False
+        self.taken.append((left, right))
+        return True
+
+
+# Signs: each is a shape of its own, so that it needs no colour ------------------------------------
+
+
+def _circle(x: float, y: float, title: str = "") -> str:
+    return element("circle", title, class_="bead", cx=x, cy=y, r=ROUND)
+
+
+def _ring(x: float, y: float, title: str = "") -> str:
+    return element("circle", title, class_="hollow", cx=x, cy=y, r=ROUND - 1)
+
+
+def _square(x: float, y: float, title: str = "") -> str:
+    side = 2 * ROUND - 1
+    box = {"x": x - side / 2, "y": y - side / 2, "width": side, "height": side, "rx": 2}
+    return element("rect", title, class_="bead", **box)
+
+
+def _path(kind: str, d: str) -> Callable[[float, float, str], str]:
+    """A sign that is a path around its middle."""
+
+    def drawn(x: float, y: float, title: str = "") -> str:
+        return element("path", title, class_=kind, transform=f"translate({x:.1f} {y:.1f})", d=d)
+
+    return drawn
+
+
+SIGNS: Mapping[Kind, tuple[str, Callable[[float, float, str], str]]] = {
+    "text": ("text", _circle),
+    "item": ("item", _circle),
+    "reasoning": ("reasoning", _ring),
+    "tool": ("tool call", _square),
+    "refusal": ("refusal", _path("bead", "M-7 5L0 -7L7 5Z")),
+    "restart": ("begins anew", _path("mark", "M1 -6L-5 0L1 6M7 -6L1 0L7 6")),
+    "resume": ("goes on elsewhere", _path("mark", "M-1 -6L5 0L-1 6M-7 -6L-1 0L-7 6")),
+    "committed": ("heard from here", _path("mark", "M-9 0A9 9 0 1 0 9 0A9 9 0 1 0 -9 0Z")),
+    "asked": ("request", _path("solid", "M-3 -5L5 0L-3 5Z")),
+    "answered": ("headers", _path("mark", "M0 -5V5")),
+    "usage": ("", _path("mark", "M0 -3V3")),
+    "start": ("", _path("mark", "M0 -3V3")),
+    "finish": ("", _path("mark", "M0 -3V3")),
+    "other": ("", _path("mark", "M0 -3V3")),
+    "queued": ("waits for its turn", _path("mark", "M3 -5H-3V5H3")),
+    "admitted": ("", _path("mark", "M-3 -5H3V5H-3")),
+}
+
+END_SIGNS: Mapping[Outcome, tuple[str, Callable[[float, float, str], str]]] = {
+    "completed": ("completed", _path("end", "M0 -10V10")),
+    "failed": ("failed", _path("cross", "M-6 -6L6 6M6 -6L-6 6")),
+    "hung up": ("hung up", _path("mark", "M-4.5 -4.5H4.5V4.5H-4.5Z")),
+    "lost": ("lost, hung up", _path("mark", "M-5 8L0 -8M1 8L6 -8")),
+    "running": ("still running", _path("solid", "M-2 -6L7 0L-2 6Z")),
+}
+
+
+def told(at: float, words: str) -> str:
+    """What a pointer that rests there is told."""
+    return element("title", escape(f"{at:.3f} s · {visible(words)}" if words else f"{at:.3f} s"))
+
+
+def text(words: str, kind: str, x: float, y: float, anchor: str = "start") -> str:
+    return element("text", escape(words), class_=kind, x=x, y=y, text_anchor=anchor)
+
+
+@frozen
+class Lane:
+    """Draws one lane around the height `y`."""
+
+    drawn: Drawn
+    plot: Plot
+    y: float
+    _above: _Shelf = field(factory=_Shelf, init=False)
+    _below: tuple[_Shelf, _Shelf] = field(factory=lambda: (_Shelf(), _Shelf()), init=False)
+
+    def parts(self) -> Iterator[str]:
+        """From the back to the front."""
+        drawn, y = self.drawn, self.y
+        row, x = drawn.row, self.plot.x
+        end = x(drawn.last)
+        why = list(self._why(end))
+        content = drawn.content
+        begin = x(row.began)
+        speaks = x(content[0].at) if content else end
+        yield element("path", class_="wait", d=f"M{begin:.1f} {y:.1f}H{speaks:.1f}")
+        yield element("path", class_="line", d=f"M{speaks:.1f} {y:.1f}H{max(end, speaks):.1f}")
+        yield element(
+            "circle", told(row.began, "subscribed"), class_="solid", cx=begin, cy=y, r=2.5
+        )
+        if content:
+            yield from self._flag(speaks, content[0].at - row.began)
+        yield from self._silences()
+        rest = [mark for mark in drawn.marks if mark.kind not in CONTENT]
+        yield from (self._sign(mark) for mark in rest if mark.kind not in SEAMS)
+        if _crowd(content, x) > CROWDED:
+            yield from self._band(content)
+        else:
+            yield from self._tokens(content)
+            yield from (self._sign(mark) for mark in content)
+        yield from (self._sign(mark) for mark in rest if mark.kind in SEAMS)
+        yield END_SIGNS[row.outcome][1](end, y, told(drawn.last, row.why or row.outcome))
+        yield from why
+
+    def _sign(self, mark: Mark) -> str:
+        name, sign = SIGNS[mark.kind]
+        what = (
+            f"{name or mark.kind}: {mark.words}"
+            if mark.kind not in ("text", "item")
+            else mark.words
+        )
+        return sign(self.plot.x(mark.at), self.y, told(mark.at, what))
+
+    def _why(self, end: float) -> Iterator[str]:
+        """The error beside its cross, or above it, if there is no room."""
+        words, kind, size = visible(self.drawn.row.why), "why", 11 * SIGN
+        if not words and self.drawn.row.outcome in ("hung up", "lost"):
+            words, kind = self.drawn.row.outcome, "small"
+        if not words:
+            return
+        beside = self.plot.right + 12 - end - 12
+        if beside >= min(columns(words), 14) * size:
+            yield text(cut(words, int(beside / size)), kind, end + 12, self.y + 4)
+            return
+        free = end - self._flagged()
+        shelf, y = self._above, self.y - 14
+        if free < min(columns(words), 14) * size:
+            free, shelf, y = end - self.plot.left, self._below[1], self.y + 27
+        words = cut(words, max(4, int(free / size)))
+        shelf.takes(end - columns(words) * size, end + 8)
+        yield text(words, kind, end + 6, y, "end")
+
+    def _flagged(self) -> float:
+        """Where the words at the flag end."""
+        content, plot = self.drawn.content, self.plot
+        return plot.x(content[0].at) + 12 + 7 * 11 * SIGN if content else plot.left
+
+    def _flag(self, x: float, waited: float) -> Iterator[str]:
+        """The first content: a flag with the time that it took."""
+        top, words = self.y - 23, seconds(waited)
+        title = told(waited, f"first content after {words}")
+        yield element("path", class_="mark", d=f"M{x:.1f} {self.y - 6:.1f}V{top:.1f}")
+        pennant = f"M{x:.1f} {top - 1:.1f}l9 4l-9 4Z"
+        yield element("path", title, class_="solid", d=pennant)
+        if self._above.takes(x, x + 12 + columns(words) * 11 * SIGN):
+            yield text(words, "first", x + 12, top + 7)
+
+    def _silences(self) -> Iterator[str]:
+        """How long nothing came, where that is long; the first wait is on the flag."""
+        _, *later = self.drawn.silences
+        for since, until in later if self.drawn.content else self.drawn.silences:
+            words = seconds(until - since)
+            middle = self.plot.x((since + until) / 2)
+            half = columns(words) * 10.5 * SIGN / 2
+            is_long = until - since > GAP * self.plot.span
+            if is_long and self._above.takes(middle - half, middle + half):
+                yield text(words, "small", middle, self.y - 9, "middle")
+
+    def _tokens(self, content: list[Mark]) -> Iterator[str]:
+        """The words under their beads, in two lines, if there is room for all of them."""
+        shelves = dict(zip((self.y + 17, self.y + 27), self._below, strict=True))
+        placed: list[str] = []
+        for mark in content:
+            words = cut(visible(mark.words.strip()), 14)
+            half = columns(words) * 9.5 * SIGN / 2 + 1
+            x = self.plot.x(mark.at)
+            free = (y for y, shelf in shelves.items() if shelf.takes(x - half, x + half))
+            y = next(free, None)
+            if y is None:
+                return
+            placed.append(text(words, "token", x, y, "middle"))
+        yield from placed
+
+    def _band(self, content: list[Mark]) -> Iterator[str]:
+        """Too many for beads: a bar for each few pixels, the taller the more there are."""
+        bins = _bins(content, self.plot.x)
+        most = max(map(len, bins.values()))
+        for place, marks in bins.items():
+            half = 2 + (TALL - 2) * (len(marks) / most) ** 0.5
+            words = "".join(mark.words for mark in marks)
+            title = told(marks[0].at, f"{items(len(marks))}: {cut(visible(words), 60)}")
+            box = {
+                "x": place * BIN,
+                "y": self.y - half,
+                "width": BIN - 1,
+                "height": 2 * half,
+                "rx": 1,
+            }
+            yield element("rect", title, class_="bar", **box)
+
+
+def _bins(content: list[Mark], x: Callable[[float], float]) -> dict[int, list[Mark]]:
+    bins: dict[int, list[Mark]] = {}
+    for mark in content:
+        bins.setdefault(int(x(mark.at) / BIN), []).append(mark)
+    return bins
+
+
+def _crowd(content: list[Mark], x: Callable[[float], float]) -> float:
+    return len(content) / max(1, len(_bins(content, x)))

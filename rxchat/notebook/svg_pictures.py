@@ -1,0 +1,132 @@
+"""A timeline as a picture: plain SVG, without scripts, fonts or anything from elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from html import escape
+from itertools import pairwise
+
+from rxchat.errors import UsageError
+from rxchat.notebook.layout import Drawn, Layout, columns, cut, seconds, visible
+from rxchat.notebook.svg_lanes import END_SIGNS, SIGNS, Lane, Plot, text, told
+from rxchat.notebook.svg_style import HUES, PICTURE, element, sheet
+from rxchat.notebook.timelines import Row, Theme
+
+__all__ = ["svg"]
+
+MOST = 60  # lanes of one picture
+LEAST = 320  # pixels of its width
+MARGIN = 22.0
+HIGH = 60.0  # of a lane
+MIDDLE = 0.46  # of that: words are below
+HEADER, AXIS, LEGEND = 44.0, 24.0, 40.0
+LETTER = 7.0  # pixels of a letter of the legend
+
+
+def svg(rows: Sequence[Row], title: str = "", theme: Theme = "auto", width: int = 880) -> str:
+    """The picture of these rows."""
+    if width < LEAST:
+        raise UsageError(f"a picture is at least {LEAST} pixels wide, not {width}")
+    layout = Layout(rows)
+    lanes = layout.lanes[:MOST]
+    top = HEADER + AXIS
+    bottom = top + HIGH * max(1, len(lanes))
+    height = bottom + LEGEND + (18 if len(layout.lanes) > MOST else 0)
+    plot = Plot(MARGIN + _gutter(lanes), width - MARGIN - 14, layout.span)
+    middles = [top + HIGH * (place + MIDDLE) for place in range(len(lanes))]
+    return element(
+        "svg",
+        element("style", sheet(theme)),
+        element("rect", class_="paper", **_box(0.5, 0.5, width - 1, height - 1, 12)),
+        *_header(layout, title, width),
+        *_axis(layout, plot, top, bottom),
+        *_again(lanes, middles, plot),
+        *(_lane(lane, plot, y, width) for lane, y in zip(lanes, middles, strict=True)),
+        *_foot(layout, bottom, width),
+        xmlns="http://www.w3.org/2000/svg",
+        class_=PICTURE,
+        viewBox=f"0 0 {width} {height:.0f}",
+        width=width,
+        height=int(height),
+        role="img",
+        aria_label=visible(title) or "timeline of a run",
+    )
+
+
+def _gutter(lanes: Sequence[Drawn]) -> float:
+    """Room for names and what there is to say of them."""
+    widths = [max(columns(lane.label) * 8.4, columns(lane.caption) * 6.1) for lane in lanes]
+    return min(230.0, max([90.0, *widths])) + 18
+
+
+def _box(x: float, y: float, width: float, height: float, rx: float) -> dict[str, float]:
+    return {"x": x, "y": y, "width": width, "height": height, "rx": rx}
+
+
+def _header(layout: Layout, title: str, width: int) -> Iterator[str]:
+    count = len(layout.lanes)
+    said = f"{count} lane{'s' * (count != 1)} · {seconds(layout.span)}"
+    room = int((width - 2 * MARGIN) / 9.5) - columns(said)
+    yield text(cut(visible(title) or "timeline", room), "title", MARGIN, 32)
+    yield text(said if count else "nothing was recorded", "small", width - MARGIN, 32, "end")
+
+
+def _axis(layout: Layout, plot: Plot, top: float, bottom: float) -> Iterator[str]:
+    for at, name in layout.ticks(int((plot.right - plot.left) / 80)):
+        x = plot.x(at)
+        yield element("path", class_="grid", d=f"M{x:.1f} {top - 4:.1f}V{bottom:.1f}")
+        yield text(name, "small", x, top - 10, "middle")
+
+
+def _again(lanes: Sequence[Drawn], middles: Sequence[float], plot: Plot) -> Iterator[str]:
+    """From an attempt that failed to the next of the same name."""
+    placed = [(lane.row, y) for lane, y in zip(lanes, middles, strict=True)]
+    for name in dict.fromkeys(row.name for row, _ in placed):
+        same = [each for each in placed if each[0].name == name and each[0].part != "whole"]
+        for (row, y), (next_, below) in pairwise(same):
+            if row.outcome != "failed" or row.ended is None or next_.began < row.ended:
+                continue
+            x, to = plot.x(row.ended), plot.x(next_.began)
+            bend = f"C{x:.1f} {(y + below) / 2:.1f} {to:.1f} {(y + below) / 2:.1f}"
+            title = told(next_.began, f"again after {seconds(next_.began - row.ended)}")
+            d = f"M{x:.1f} {y + 11:.1f}{bend} {to:.1f} {below - 7:.1f}"
+            yield element("path", title, class_="again", d=d)
+
+
+def _lane(drawn: Drawn, plot: Plot, y: float, width: int) -> str:
+    hue = "heard" if drawn.is_whole else f"hue{drawn.hue % HUES}"
+    gone = " gone" if drawn.row.outcome in ("lost", "hung up") else ""
+    box = _box(MARGIN - 10, y - HIGH * MIDDLE + 2, width - 2 * MARGIN + 20, HIGH - 4, 8)
+    title = element("title", escape(visible(drawn.row.name)))
+    return element(
+        "g",
+        *([element("rect", class_="raised", **box)] if drawn.is_whole else []),
+        element("text", title, escape(drawn.label), class_="name", x=MARGIN, y=y - 2),
+        text(drawn.caption, "small", MARGIN, y + 14),
+        element("g", *Lane(drawn, plot, y).parts(), class_=f"{hue}{gone}"),
+        class_="lane",
+    )
+
+
+def _foot(layout: Layout, bottom: float, width: int) -> Iterator[str]:
+    """The signs that occur, and what they mean."""
+    if len(layout.lanes) > MOST:
+        more = f"and {len(layout.lanes) - MOST:,} more lanes"
+        yield text(more, "small", MARGIN, bottom + 14)
+        bottom += 18
+    kinds = {mark.kind for lane in layout.lanes for mark in lane.marks}
+    ends = {lane.row.outcome for lane in layout.lanes}
+    known = [meant for kind, meant in SIGNS.items() if kind in kinds]
+    known += [meant for outcome, meant in END_SIGNS.items() if outcome in ends]
+    x = MARGIN + 6
+    parts: list[str] = []
+    for name, sign in known:
+        room = 12 + len(name) * 6.2 + 18
+        if name and x + room < width:
+            place = f"translate({x:.1f} {bottom + 18:.1f}) scale(.75)"
+            parts += [
+                element("g", sign(0, 0, ""), transform=place),
+                text(name, "small", x + 11, bottom + 21.5),
+            ]
+            x += room
+    yield element("g", *parts, class_="legend heard")
