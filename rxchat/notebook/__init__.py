@@ -1,6 +1,6 @@
 """Seeing it: what a run did, as a picture.
 
-watch()      record all lanes inside, in one:   `with watch() as run: ...`
+watch()      record what is subscribed inside:  `with watch() as run: await stream`
 lane(name)   record one stream, under a name:   `stream.pipe(lane("openai"))`
 Timeline     what both give: it draws itself in a notebook, `print(run.text())` in a terminal;
              `run.save("run.svg")`, or `.json`, `.txt`, `.png`; `Timeline.load("run.json")`

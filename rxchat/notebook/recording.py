@@ -17,7 +17,7 @@ from reactivex.disposable import Disposable
 
 from rxchat.notebook.saying import said
 from rxchat.notebook.timelines import Kind, Mark, Outcome, Part, Row, Timeline
-from rxchat.stream import Call, Hop, Scope, Watch, lift
+from rxchat.stream import Call, Hop, Recorder, Scope, Stream, Watch, lift, wrap
 
 __all__ = ["Lane", "Recording"]
 
@@ -26,7 +26,7 @@ T = TypeVar("T")
 WORDS = 500  # characters of an error that are kept
 
 
-class Recording(Timeline):
+class Recording(Timeline, Recorder):
     """A timeline that grows while the streams run."""
 
     def __init__(self, title: str = "") -> None:
@@ -39,26 +39,36 @@ class Recording(Timeline):
         places = {id(lane): place for place, lane in enumerate(self.lanes)}
         return [lane.row(places) for lane in self.lanes]
 
+    def part(self, source: Observable[T], scope: Scope) -> tuple[Observable[T], Lane]:
+        return self.begin(_name_of(source), "whole", scope).over(source)
+
+    def committed(self) -> None:
+        """Nobody commits a run as a whole."""
+
+    def lost(self) -> None:
+        """Nobody loses it."""
+
     def begin(self, name: str, kind: Part, scope: Scope, parent: Lane | None = None) -> Lane:
         """Open a lane, for one subscription that begins now."""
         time = scope.loop.time
         if self._origin is None:
             self._origin = time()
-        lane = Lane(name, kind, time, self._origin, parent)
+        lane = Lane(self, name, kind, time, self._origin, parent)
         self.lanes.append(lane)
         return lane
 
 
-class Lane:
+class Lane(Recorder):
     """What one subscription hears."""
 
     __slots__ = (
-        *("_items", "_moments", "_notes", "_origin", "_time"),
-        *("began", "ended", "error", "kind", "name", "outcome", "parent"),
+        *("_items", "_moments", "_notes", "_origin", "_parts", "_time"),
+        *("began", "ended", "error", "kind", "lost_out", "name", "outcome", "parent", "run"),
     )
 
     def __init__(
         self,
+        run: Recording,
         name: str,
         kind: Part,
         time: Callable[[], float],
@@ -72,11 +82,47 @@ class Lane:
         self.ended: float | None = None
         self.outcome: Outcome = "running"
         self.error: Exception | None = None
+        self.lost_out: bool = parent is not None and parent.lost_out
+        self.run = run
+        self._parts: list[Lane] = []
         self._time = time
         self._origin = origin
         self._items: list[Any] = []
         self._moments = array("d")
         self._notes: list[tuple[float, Kind, str]] = []
+
+    def part(self, source: Observable[T], scope: Scope) -> tuple[Observable[T], Lane]:
+        return self._begin(_name_of(source), "attempt", scope).over(source)
+
+    def over(self, source: Observable[T]) -> tuple[Observable[T], Lane]:
+        """The source, heard by this lane."""
+
+        def subscribe(
+            observer: abc.ObserverBase[T], scheduler: abc.SchedulerBase | None = None
+        ) -> DisposableBase:
+            return self.listen(source, observer, Scope.of(scheduler))
+
+        return wrap(Observable(subscribe), self.name), self
+
+    def named(self, name: str, scope: Scope) -> Lane:
+        """A part that a `lane` of yours hears."""
+        return self._begin(name, "named", scope)
+
+    def _begin(self, name: str, kind: Part, scope: Scope) -> Lane:
+        lane = self.run.begin(name, kind, scope, self)
+        self._parts.append(lane)
+        return lane
+
+    def committed(self) -> None:
+        self.note("committed")
+        for part in self._parts:  # what is drawn of this one, if it has parts
+            if part.ended is None:
+                part.committed()
+
+    def lost(self) -> None:
+        self.lost_out = True
+        for part in self._parts:
+            part.lost()
 
     def note(self, kind: Kind, words: str = "") -> None:
         """Mark something that is no item."""
@@ -91,7 +137,9 @@ class Lane:
         self, source: Observable[Any], observer: abc.ObserverBase[Any], scope: Scope
     ) -> DisposableBase:
         """Subscribe to the source, and hear all that it says."""
-        return _Ear(observer, self).over(source, scope)
+        scope = scope.watched(ear := _Ear(observer, self))
+        scope.recorder = self
+        return ear.over(source, scope)
 
     def keep(self) -> tuple[Callable[[float], None], Callable[[Any], None], Callable[[], float]]:
         """What an ear needs for each item: where the moment goes, where the item goes, the time."""
@@ -131,7 +179,7 @@ class _Ear(Hop[Any], Watch, DisposableBase):
 
     def over(self, source: Observable[Any], scope: Scope) -> DisposableBase:
         try:
-            self._upstream = lift(source, self, scope.watched(self))
+            self._upstream = lift(source, self, scope)
         except Exception as error:
             self._lane.end("failed", error)
             raise
@@ -151,7 +199,7 @@ class _Ear(Hop[Any], Watch, DisposableBase):
         self.observer.on_completed()
 
     def dispose(self) -> None:
-        self._lane.end("hung up")
+        self._lane.end("lost" if self._lane.lost_out else "hung up")
         self._upstream.dispose()
 
     def queued(self) -> None:
@@ -165,3 +213,7 @@ class _Ear(Hop[Any], Watch, DisposableBase):
 
     def answered(self, call: Call, headers: Mapping[str, str]) -> None:
         self._lane.note("answered", str(call.status or ""))
+
+
+def _name_of(source: Observable[Any]) -> str:
+    return source.name if isinstance(source, Stream) else "stream"

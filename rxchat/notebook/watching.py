@@ -1,29 +1,26 @@
-"""How to ask for a recording: around many pipelines, or in one."""
+"""How to ask for a recording: around all that is subscribed to, or in one pipeline."""
 
 from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import contextmanager
-from contextvars import ContextVar
 from typing import TypeVar
 
 from reactivex import Observable, abc
 from reactivex.abc import DisposableBase
 
 from rxchat.errors import UsageError
-from rxchat.notebook.recording import Recording
-from rxchat.stream import Scope
+from rxchat.notebook.recording import Lane, Recording
+from rxchat.stream import Scope, recording
 
 __all__ = ["lane", "watch"]
 
 T = TypeVar("T")
 
-_recording: ContextVar[Recording | None] = ContextVar("rxchat.notebook.recording", default=None)
-
 
 @contextmanager
 def watch(title: str = "") -> Generator[Recording]:
-    """Record every `lane` that is subscribed to inside, in this task and in those that it starts.
+    """Record what is subscribed to inside, in this task and in those that it starts.
 
     >>> from rxchat.testing import Scripted, run_virtual
     >>> async def main():
@@ -35,11 +32,11 @@ def watch(title: str = "") -> Generator[Recording]:
            0                  0.5 s                1 s
     """
     run = Recording(title)
-    token = _recording.set(run)
+    token = recording.set(run)
     try:
         yield run
     finally:
-        _recording.reset(token)
+        recording.reset(token)
 
 
 def lane(name: str, run: Recording | None = None) -> _Named:
@@ -64,7 +61,9 @@ class _Named:
     @property
     def run(self) -> Recording:
         """Where it records."""
-        self._run = self._run or _recording.get() or Recording()
+        around = recording.get()
+        if self._run is None:
+            self._run = around if isinstance(around, Recording) else Recording()
         return self._run
 
     def __call__(self, source: Observable[T]) -> Observable[T]:
@@ -72,7 +71,9 @@ class _Named:
             observer: abc.ObserverBase[T], scheduler: abc.SchedulerBase | None = None
         ) -> DisposableBase:
             scope = Scope.of(scheduler)
-            run = self._run or _recording.get() or self.run
-            return run.begin(self._name, "named", scope).listen(source, observer, scope)
+            around = scope.recorder
+            if isinstance(around, Lane) and self._run in (None, around.run):
+                return around.named(self._name, scope).listen(source, observer, scope)
+            return self.run.begin(self._name, "named", scope).listen(source, observer, scope)
 
         return Observable(subscribe)

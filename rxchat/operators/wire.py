@@ -34,7 +34,7 @@ from rxchat.events import Event, Finish, Reset, Text, is_content
 from rxchat.framing import Decoder, FramingError
 from rxchat.request import Request
 from rxchat.signing import Signature
-from rxchat.stream import Call, Hop, Op, Scope, Stream, lift, lifted
+from rxchat.stream import Call, Hop, Op, Scope, Stream, lift, lifted, wrap
 from rxchat.transport import exchange
 
 __all__ = ["answer", "ask", "decode", "events", "send", "sign", "text"]
@@ -325,14 +325,24 @@ def _stage(make: Callable[[Call], Any], own_call: Callable[[], Call] | None = No
     """An operator of a stage, which may be a call of its own: then no other's facts are on it."""
 
     def op(source: Observable[Any]) -> Observable[Any]:
+        def listen(observer: abc.ObserverBase[Any], scope: Scope) -> DisposableBase:
+            step = _Step(observer, make(scope.call), scope.call, own_call is not None)
+            return lift(source, step, scope)
+
         def subscribe(
             observer: abc.ObserverBase[Any], scheduler: abc.SchedulerBase | None = None
         ) -> DisposableBase:
             scope = Scope.of(scheduler)
-            own = own_call is not None
-            if own_call is not None:
-                scope = scope.for_call(own_call())
-            return lift(source, _Step(observer, make(scope.call), scope.call, own), scope)
+            if own_call is None:
+                return listen(observer, scope)
+            scope = scope.for_call(own_call())
+            if scope.recorder is None:
+                return listen(observer, scope)
+            answer: Observable[Any] = Observable(
+                lambda heard, scheduler: listen(heard, Scope.of(scheduler))
+            )
+            recorded, _ = scope.recorder.part(wrap(answer, scope.call.name or "stream"), scope)
+            return lift(recorded, observer, scope)
 
         return Observable(subscribe)
 

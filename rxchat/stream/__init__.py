@@ -17,7 +17,7 @@ from rxchat.stream.cursor import Cursor
 from rxchat.stream.hops import Guard, Hop, lift, lifted
 from rxchat.stream.observable import Op, Stream, Subscription, source, wrap
 from rxchat.stream.pump import Pump
-from rxchat.stream.scope import Call, Gate, Scope, Watch
+from rxchat.stream.scope import Call, Gate, Recorder, Scope, Watch, recording
 
 __all__ = [
     "Call",
@@ -27,12 +27,14 @@ __all__ = [
     "Hop",
     "Op",
     "Pump",
+    "Recorder",
     "Scope",
     "Stream",
     "Subscription",
     "Watch",
     "lift",
     "lifted",
+    "recording",
     "source",
     "wrap",
 ]

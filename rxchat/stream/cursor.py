@@ -90,11 +90,13 @@ class Cursor(AsyncIterator[T_co]):
     def __init__(self, stream: Observable[T_co], high: int = 16) -> None:
         if high < 1:
             raise ValueError(f"high must be at least 1, not {high}")
-        self._scope = Scope()
-        self._buffer = buffer = _Buffer[T_co](high, self._scope)
+        self._scope = scope = Scope()
+        self._buffer = buffer = _Buffer[T_co](high, scope)
         self._taken = buffer.taken
+        if scope.recorder is not None:
+            stream, _ = scope.recorder.part(stream, scope)
         self._subscription = stream.subscribe(
-            buffer.on_next, buffer.on_error, buffer.on_completed, scheduler=self._scope
+            buffer.on_next, buffer.on_error, buffer.on_completed, scheduler=scope
         )
 
     def __aiter__(self) -> Cursor[T_co]:

@@ -105,7 +105,9 @@ class Hop(Generic[T]):
 abc.ObserverBase.register(Hop)  # reactivex asks for its own class here and there
 
 
-def lift(source: Observable[T], hop: Hop[T], scheduler: abc.SchedulerBase | None) -> DisposableBase:
+def lift(
+    source: Observable[T], hop: Hop[T] | abc.ObserverBase[T], scheduler: abc.SchedulerBase | None
+) -> DisposableBase:
     """Subscribe for an operator that passes ends on: the guard downstream is guard enough.
 
     `subscribe` puts an observer in between that stops after an end, which is one call more per

@@ -89,7 +89,11 @@ class Stream(Observable[T_co]):
         subscription = Subscription(Scope())
         root = _Root[T_co](on_next, on_error, on_completed, subscription, self.name)
         guard = Guard[T_co](root.on_next, root.on_error, root.on_completed)
-        subscription.upstream.disposable = guard.over(self, subscription.scope)
+        scope = subscription.scope
+        heard: Observable[T_co] = self
+        if scope.recorder is not None:
+            heard, _ = scope.recorder.part(self, scope)
+        subscription.upstream.disposable = guard.over(heard, scope)
         return subscription
 
     # fmt: off

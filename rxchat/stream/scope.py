@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta
+from typing import TypeVar
 
-from reactivex import abc
+from reactivex import Observable, abc
 from reactivex.scheduler.eventloop import AsyncIOScheduler
 
 from rxchat.errors import ChatError, LoopError
 
-__all__ = ["Call", "Gate", "Scope", "Watch"]
+__all__ = ["Call", "Gate", "Recorder", "Scope", "Watch", "recording"]
+
+T = TypeVar("T")
 
 
 class Gate:
@@ -139,6 +144,27 @@ class Watch:
         """It is over, well or badly, or hung up."""
 
 
+class Recorder(ABC):
+    """Who writes a run down; nobody does, unless `recording` says so where it is subscribed to."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def part(self, source: Observable[T], scope: Scope) -> tuple[Observable[T], Recorder]:
+        """The source, so that what it says to this subscription is written down, and by whom."""
+
+    @abstractmethod
+    def committed(self) -> None:
+        """From now on it is passed on; what it said so far was held back."""
+
+    @abstractmethod
+    def lost(self) -> None:
+        """It is about to be hung up, because another one was heard."""
+
+
+recording: ContextVar[Recorder | None] = ContextVar("rxchat.recording", default=None)
+
+
 class Scope(AsyncIOScheduler):
     """What one subscription knows, handed upstream in the place of a scheduler."""
 
@@ -146,6 +172,7 @@ class Scope(AsyncIOScheduler):
         super().__init__(loop or _running_loop())
         self.gate = Gate(self._loop.time)
         self.watches: tuple[Watch, ...] = ()
+        self.recorder = recording.get()
         self.pumps: set[asyncio.Task[None]] = set()  # the loop itself holds tasks weakly
         self.call = Call()
         self._origin: datetime | None = None

@@ -14,7 +14,7 @@ from reactivex import Observable, abc
 
 from rxchat.errors import CallbackFailed, ChatError, UsageError
 from rxchat.events import Reasoning, Reset, Text, ToolCall, is_content
-from rxchat.stream import Guard, Scope
+from rxchat.stream import Guard, Recorder, Scope
 
 __all__ = ["Attempt", "Commit", "Heard", "Rule", "anything", "commit_rule", "some_streams"]
 
@@ -154,6 +154,7 @@ class Attempt(Guard[Any]):
         "_fresh",
         "_judge",
         "_on_commit",
+        "_recorder",
         "_rule",
         "committed",
         "heard",
@@ -191,10 +192,19 @@ class Attempt(Guard[Any]):
         self._rule = rule
         self._judge = rule()
         self._on_commit = committed
+        self._recorder: Recorder | None = None
         self._complete = observer.on_completed
 
     def start(self, source: Observable[Any], scope: Scope) -> None:
+        if scope.recorder is not None:
+            source, self._recorder = scope.recorder.part(source, scope)
         self.over(source, scope)
+
+    def lose(self) -> None:
+        """Hang up, because another one is heard."""
+        if self._recorder is not None and not self.is_stopped:
+            self._recorder.lost()
+        self.dispose()
 
     def on_next(self, item: Any) -> None:
         if self.committed:
@@ -222,6 +232,8 @@ class Attempt(Guard[Any]):
 
     def _commit(self) -> None:
         self.committed = True
+        if self._recorder is not None:
+            self._recorder.committed()
         if self._on_commit is not None:
             self._on_commit()
         self._release()

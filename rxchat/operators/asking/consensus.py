@@ -33,7 +33,7 @@ from rxchat.operators.arguments import function, whole
 from rxchat.operators.asking.agreement import agree
 from rxchat.operators.asking.commit import some_streams
 from rxchat.operators.asking.recovery import fallback
-from rxchat.stream import Call, Pump, Scope, Stream, Watch, source
+from rxchat.stream import Call, Pump, Recorder, Scope, Stream, Watch, source
 
 __all__ = ["cascade", "first_valid", "quorum"]
 
@@ -140,6 +140,7 @@ class _Seat(Watch, Generic[T]):
 
     items: list[T] = Factory(list[T])
     call: Call = Factory(Call)
+    recorder: Recorder | None = None
     answer: Message | None = None
     error: Exception | None = None
     taken: bool = False
@@ -205,6 +206,8 @@ class _Panel(ABC, Generic[T]):
             self.judge(seat, seat.answer)
             return self._decide()
 
+        if self._scope.recorder is not None:
+            stream, seat.recorder = self._scope.recorder.part(stream, self._scope)
         return stream.subscribe(
             seat.items.append, failed, whole, scheduler=self._scope.watched(seat)
         )
@@ -249,6 +252,7 @@ class _Panel(ABC, Generic[T]):
         if self.verdict.done():
             return
         if winner := self.winner():
+            self._record(winner)
             self.settle(winner.items)
         elif self.hopeless():
             self.settle(self.failure())
@@ -258,6 +262,13 @@ class _Panel(ABC, Generic[T]):
         if not self.verdict.done():
             self.verdict.set_result(verdict)
             self.hang_up()
+
+    def _record(self, winner: _Seat[T]) -> None:
+        for seat in self.seats:
+            if seat.recorder is not None and seat is winner:
+                seat.recorder.committed()
+            elif seat.recorder is not None:
+                seat.recorder.lost()
 
     def hang_up(self) -> None:
         self.verdict.cancel()

@@ -225,8 +225,10 @@ class _Contest(DisposableBase):
         if self._timer is not None:
             self._timer.cancel()
         for runner in self._runners:
-            if runner is not winner:
+            if winner is None:
                 runner.attempt.dispose()
+            elif runner is not winner:
+                runner.attempt.lose()
 
     def won(self, winner: _Runner) -> None:
         losers = [
@@ -299,7 +301,7 @@ class _Runner(Watch):
     def start(self, stream: Observable[Any]) -> None:
         self.name = _name_of(stream)
         self._began = self._scope.loop.time()
-        self.attempt.over(stream, self._scope)
+        self.attempt.start(stream, self._scope)
 
     def asked(self, call: Call) -> None:
         if not self._calls:  # before that it waited for its turn, which is not its slowness

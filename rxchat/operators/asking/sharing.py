@@ -93,6 +93,7 @@ class _Run(Generic[T]):
         self.scope = Scope(scope.loop)
         self.scope.gate.shut = scope.gate.shut
         self.scope.watches = (_ForAll(self),)
+        self.scope.recorder = scope.recorder
         self.log: list[T] = []
         self.over = False
         self.error: Exception | None = None
