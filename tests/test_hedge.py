@@ -169,7 +169,7 @@ def test_extra_requests_keep_to_their_share(delays: list[float], share: float) -
             await rxchat.hedge(slow(delay)("?"), other("?"), after=0.1, max_extra=budget)
 
     run_virtual(main())
-    assert len(other.prompts) <= len(delays) * share + 1e-6
+    assert len(other.prompts) <= len(delays) * share + 1 + 1e-6
 
 
 def test_a_share_is_counted_over_all_hedges_of_a_name() -> None:
@@ -180,7 +180,7 @@ def test_a_share_is_counted_over_all_hedges_of_a_name() -> None:
             await rxchat.hedge(slow(5.0)("?"), other("?"), after=0.1, max_extra=0.25)
 
     run_virtual(main())
-    assert len(other.prompts) == 5
+    assert len(other.prompts) == 5 + 1  # which is saved up at the beginning
 
 
 def test_a_spent_budget_is_not_asked_all_the_time() -> None:

@@ -681,3 +681,8 @@ def test_all_ready_patterns_together_are_the_same_at_any_cut(
     text = "".join(words)
     every = (KEYS, EMAILS, CARDS, PHONES, IPS, IBANS)
     assert redacted(data.draw(cuts(text)), *every) == redacted([text], *every)
+
+
+def test_the_name_of_a_pattern_is_not_the_pattern() -> None:
+    with pytest.raises(UsageError, match=r"did you mean ops\.EMAILS"):
+        redact("EMAILS")

@@ -19,7 +19,15 @@ from reactivex.abc import DisposableBase
 import rxchat
 from rxchat import Stream, source
 from rxchat import operators as ops
-from rxchat.errors import Aborted, CallbackFailed, ChatError, ConnectionLost, EmptyStream, LoopError
+from rxchat.errors import (
+    Aborted,
+    CallbackFailed,
+    ChatError,
+    ConnectionLost,
+    EmptyStream,
+    LoopError,
+    UsageError,
+)
 from rxchat.stream import Pump, Scope, Subscription, wrap
 from rxchat.testing import run_virtual
 
@@ -595,3 +603,16 @@ async def test_nothing_passes_after_an_end_or_after_it_was_disposed_of() -> None
         faucet.observer.on_completed()
         assert faucet.disposed == 1
     assert seen == [1, 1, 1]
+
+
+@pytest.mark.parametrize("word", ["map", "take", "filter"])
+def test_an_operator_without_its_brackets_is_told(word: str) -> None:
+    with pytest.raises(UsageError, match=rf"write {word}\w*\(\)"):
+        rxchat.of(1).pipe(getattr(ops, word))
+
+
+def test_texts_have_no_text_to_take_out() -> None:
+    with pytest.raises(UsageError, match="texts already"):
+        rxchat.of("a").pipe(ops.text()).run()
+    with pytest.raises(UsageError, match="number of an answer"):
+        ops.text("1")

@@ -502,7 +502,7 @@ def test_without_its_extra_a_png_says_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(__import__("sys").modules, "resvg_py", None)
-    with pytest.raises(UsageError, match=r"pip install rxchat\[notebook\]"):
+    with pytest.raises(UsageError, match=r"pip install 'rxchat\[notebook\]'"):
         Timeline().save(tmp_path / "run.png")
 
 

@@ -318,5 +318,5 @@ def test_a_length_that_is_none_is_refused(unit: Any) -> None:
 
 def test_graphemes_say_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "regex", None)
-    with pytest.raises(UsageError, match=r"pip install rxchat\[text\]"):
+    with pytest.raises(UsageError, match=r"pip install 'rxchat\[text\]'"):
         graphemes()

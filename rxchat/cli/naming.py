@@ -29,6 +29,8 @@ def named(spelt: str) -> Provider:
     known = providers.services()
     if said is None or said["name"] not in known:
         raise UsageError(f"there is no provider {spelt!r}; there are {', '.join(known)}")
+    if said["url"] is None and "@" in spelt and re.search(r"@([\w.-]*:\d+.*)?$", spelt):
+        raise UsageError(f"say the address in {spelt!r} with http:// or https://")
     provider: Provider = known[said["name"]]
     if said["url"]:
         provider = provider.but(base_url=said["url"])

@@ -32,7 +32,7 @@ That is all there is to it.
 
 def add(parser: argparse.ArgumentParser) -> None:
     """What can be said to it."""
-    parser.add_argument("--port", type=int, default=8765, metavar="N", help="8765; 0 is any free")
+    parser.add_argument("--port", type=_port, default=8765, metavar="N", help="8765; 0 is any free")
     parser.add_argument("--say", default=ANSWER, metavar="TEXT", help="its only answer")
     parser.add_argument("--pace", type=float, default=0.03, metavar="SECONDS", help="per word")
     parser.set_defaults(run=_run)
@@ -68,3 +68,10 @@ async def _serve(said: argparse.Namespace) -> None:
         while True:
             exchange = await server.next_exchange()
             exits.remark(f"{exchange.method} {exchange.target}")
+
+
+def _port(text: str) -> int:
+    port = int(text) if text.isdecimal() else -1
+    if not 0 <= port < 65_536:
+        raise argparse.ArgumentTypeError(f"a port is a number from 0 to 65535, not {text!r}")
+    return port

@@ -100,7 +100,7 @@ class Timeline:
         return msgspec.json.encode(_Saved(1, self.title, [*self.rows])).decode()
 
     def save(self, path: str | Path, *, theme: Theme = "auto") -> Path:
-        """Write `.svg`, `.json`, `.txt` or `.png`; the latter needs `pip install rxchat[notebook]`.
+        """Write `.svg`, `.json`, `.txt` or `.png`, which needs `pip install 'rxchat[notebook]'`.
 
         A `.png` is light unless you say `theme="dark"`.
         """
@@ -134,7 +134,7 @@ def _png(timeline: Timeline, theme: Theme) -> bytes:
         resvg = import_module("resvg_py")
     except ImportError:
         raise UsageError(
-            "to save a .png takes `pip install rxchat[notebook]`; .svg needs nothing"
+            "to save a .png takes `pip install 'rxchat[notebook]'`; .svg needs nothing"
         ) from None
     drawn = timeline.svg(theme="light" if theme == "auto" else theme)
     return bytes(resvg.svg_to_bytes(svg_string=drawn, zoom=2))

@@ -31,6 +31,8 @@ def watch(title: str = "") -> Generator[Recording]:
     openai ................*--------o---------------|
            0                  0.5 s                1 s
     """
+    if not isinstance(title, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise UsageError(f"watch(title) takes a text, not {title!r}; subscribe inside its block")
     run = Recording(title)
     token = recording.set(run)
     try:

@@ -137,6 +137,8 @@ def text(choice: int = 0, *, restart: str = "\n\n") -> Op[Event, str]:
     ['Hel', 'lo']
     """
 
+    if not isinstance(choice, int):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise UsageError(f"text(choice) is the number of an answer, from 0, not {choice!r}")
     return lifted(lambda observer: _Texts(observer, choice, restart))
 
 
@@ -155,6 +157,8 @@ class _Texts(Hop[Event]):
                 self._emit(item.text)
         elif type(item) is Reset and item.kind == "restart" and self._restart:
             self._emit(self._restart)
+        elif isinstance(item, str):
+            self.observer.on_error(UsageError("these are texts already: leave out ops.text()"))
 
 
 # How a step is run ------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Generator
 from functools import cached_property
 from threading import RLock
+from types import FunctionType
 from typing import Any, Generic, TypeAlias, TypeVar, cast, overload
 
 import reactivex
@@ -128,6 +129,9 @@ class Stream(Observable[T_co]):
         result: Any = self
         for operator in operators:  # each gets a Stream, so that whatever it does has our clock
             result = wrap(operator(result), self.name)
+            if isinstance(result, FunctionType):
+                word = getattr(operator, "__name__", "operator")
+                raise UsageError(f"pipe() takes operators, not the function {word}: write {word}()")
         return result
 
     def __add__(self, other: Observable[Any]) -> Stream[Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Mapping
-from typing import Self, TypeAlias
+from typing import Any, Self, TypeAlias
 
 from rxchat.errors import ConnectionLost
 from rxchat.events import Event, Finish, Text
@@ -28,7 +28,7 @@ class Scripted:
 
     A string is `Text`, a number is a pause in seconds (`math.inf` is silence for ever), an
     exception ends the stream with it, an event is itself. `then` gives the next request another
-    script; the last one is repeated.
+    script; the last one is repeated. `prompts` and `options` have what was asked.
 
     >>> say = Scripted("Hel", 0.01, "lo")
     >>> say("Hi").run().reason
@@ -40,6 +40,7 @@ class Scripted:
     def __init__(self, *script: Cue, name: str = "scripted") -> None:
         self.name = name
         self.prompts: list[tuple[Message, ...]] = []
+        self.options: list[dict[str, Any]] = []  # what was asked for with each of them
         self.live = 0
         self.hung_up = 0
         self._scripts = [script]
@@ -88,12 +89,13 @@ class Scripted:
         self._scripts.append(script)
         return self
 
-    def __call__(self, prompt: Prompt) -> Stream[Event]:
+    def __call__(self, prompt: Prompt, /, **options: Any) -> Stream[Event]:
         asked = messages(prompt)
 
         async def play(pump: Pump[Event]) -> None:
             script = self._scripts[min(len(self.prompts), len(self._scripts) - 1)]
             self.prompts.append(asked)
+            self.options.append(options)
             self.live += 1
             try:
                 for cue in (*script, Finish()):

@@ -11,13 +11,14 @@ __all__ = ["Budget"]
 class Budget:
     """At most this share of all requests may be extra: share it to keep a fleet from a storm.
 
-    Each request puts `share` in, each extra one takes 1 out; no more than `most` is saved up for
-    bad times. Give the same budget to all the `ops.retry` or `rxchat.hedge` that it is for.
+    One extra request is saved up at the beginning. Each request puts `share` in, each extra one
+    takes 1 out; no more than `most` is saved up for bad times. Give the same budget to all the
+    `ops.retry` or `rxchat.hedge` that it is for.
 
     >>> budget = Budget(0.5)
     >>> for _ in range(3): budget.asked()
-    >>> budget.takes(), budget.takes(), budget
-    (True, False, <Budget of 50 % extra: 1 of 3 requests, 0.5 left>)
+    >>> [budget.takes() for _ in range(3)], budget
+    ([True, True, False], <Budget of 50 % extra: 2 of 3 requests, 0.5 left>)
     """
 
     def __init__(self, share: float, *, most: float = 10.0) -> None:
@@ -27,7 +28,7 @@ class Budget:
             raise UsageError(f"a budget is a share of the requests, above 0 up to 1, not {share!r}")
         self.share = share
         self.most = most
-        self.left = 0.0
+        self.left = 1.0
         self.requests = 0
         self.extra = 0
 

@@ -255,6 +255,9 @@ def some_streams(joining: str, streams: Sequence[object]) -> None:
     if not streams:
         raise UsageError(f"{joining}() needs at least one stream")
     for stream in streams:
+        if callable(stream):
+            name = getattr(stream, "name", None) or getattr(stream, "__name__", "provider")
+            raise UsageError(f"{joining}() takes streams: call what makes one, as {name}(question)")
         if not isinstance(stream, Observable):
             raise UsageError(
                 f"{joining}() takes streams, not {type(stream).__name__}; "

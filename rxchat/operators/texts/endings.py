@@ -83,7 +83,7 @@ def limit_chars(most: int) -> Callable[[Observable[T]], Observable[T]]:
         split = importlib.import_module("regex").compile(r"\X").findall
     except ImportError:
         raise UsageError(
-            "limit_chars() needs the library regex: pip install rxchat[text]"
+            "limit_chars() needs the library regex: pip install 'rxchat[text]'"
         ) from None
     return _limited("limit_chars", lambda: _Chars(most, split))
 

@@ -255,7 +255,7 @@ def translated(pattern: re.Pattern[str], after: str = "") -> Any:
     except ImportError:
         raise UsageError(
             "to find regular expressions in pieces needs the library regex: "
-            "pip install rxchat[text]"
+            "pip install 'rxchat[text]'"
         ) from None
     caseless = bool(re.search(r"\(\?\w*i", pattern.pattern) or pattern.flags & re.IGNORECASE)
     reading = _Reading(_ASCII if pattern.flags & re.ASCII else _UNICODE, caseless)

@@ -14,6 +14,7 @@ from rxchat.calls import TURN
 from rxchat.errors import CallbackFailed, ChatError, UsageError
 from rxchat.events import Finish, Other, Reasoning, Refusal, Reset, Text, ToolCall
 from rxchat.messages import Message, Part
+from rxchat.operators.texts import patterns as ready
 from rxchat.operators.texts.finding import LONGEST, Finder, Needle, Sought, needles
 from rxchat.operators.texts.quoting import Quoted
 from rxchat.operators.texts.shaping import Shaper
@@ -60,6 +61,9 @@ def redact(
     >>> of("my key is s3c", "ret!").pipe(redact("s3cret"), to_list()).run()
     ['my key is ', '***!']
     """
+    for name in patterns:
+        if isinstance(name, str) and name in ready.__all__:
+            raise UsageError(f"redact({name!r}) covers up that word: did you mean ops.{name}?")
     found = needles(patterns, longest=longest)
     if isinstance(with_, str):
         _harmless(with_, [word for word in patterns if isinstance(word, str)])

@@ -88,7 +88,7 @@ def graphemes() -> Callable[[Observable[T]], Observable[T]]:
     """What a reader calls a character, one at a time: emoji, flags, accents, syllables stay whole.
 
     They are the extended grapheme clusters of Unicode (UAX #29), as the library `regex` knows
-    them: `pip install rxchat[text]`. Each comes with the first character of the next one. What is
+    them: `pip install 'rxchat[text]'`. Each comes with the first character of the next one. What is
     held is one of them; of one that is longer than 128 characters comes a part.
 
     >>> import rxchat; from rxchat.operators.texts.units import graphemes
@@ -98,7 +98,9 @@ def graphemes() -> Callable[[Observable[T]], Observable[T]]:
     try:
         cluster: Any = importlib.import_module("regex").compile(r"\X")
     except ImportError:
-        raise UsageError("graphemes() needs the library regex: pip install rxchat[text]") from None
+        raise UsageError(
+            "graphemes() needs the library regex: pip install 'rxchat[text]'"
+        ) from None
 
     def end(text: str, start: int, seen: int, stop: int) -> tuple[int, int]:
         size: int = cluster.match(text[start:stop]).end()
