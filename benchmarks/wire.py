@@ -123,11 +123,11 @@ def counted() -> Iterator[Callable[[], int]]:
         count += 1
         return await readany(reader)
 
-    aiohttp.StreamReader.readany = counting  # type: ignore
+    aiohttp.StreamReader.readany = counting
     try:
         yield lambda: count
     finally:
-        aiohttp.StreamReader.readany = readany  # type: ignore
+        aiohttp.StreamReader.readany = readany
 
 
 class Result(NamedTuple):

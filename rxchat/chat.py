@@ -272,8 +272,8 @@ class _Turn(Hop[Event]):
     def _leave(self, *, well: bool) -> None:
         """Free the chat for the next question, before anybody downstream can ask it."""
         chat = self._chat
-        if chat._live is self:  # pyright: ignore[reportPrivateUsage]
-            chat._live = None  # pyright: ignore[reportPrivateUsage]
+        if chat._live is self:  # pyright: ignore[reportPrivateUsage]  # of the chat whose turn this is
+            chat._live = None  # pyright: ignore[reportPrivateUsage]  # as above
             if well:
                 chat.history = (*chat.history, *self._question, *replies(self._events))
 

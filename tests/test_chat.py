@@ -137,7 +137,7 @@ def test_the_history_may_be_set() -> None:
     assert texts(chat) == ["Hi", "Hello"]
     chat.history = ()
     with pytest.raises(InvalidPrompt):
-        chat.history = 3  # type: ignore[assignment]
+        chat.history = 3
 
 
 # What does not is not --------------------------------------------------------------------------
@@ -277,20 +277,20 @@ def test_what_is_wrong_raises_where_you_ask(monkeypatch: pytest.MonkeyPatch) -> 
     with pytest.raises(InvalidPrompt, match="answers no call"):
         Chat(openai, key="k").ask(tool("18 °C", "x"))
     with pytest.raises(UsageError, match="needs a provider"):
-        Chat("openai")  # type: ignore[arg-type]
+        Chat("openai")
     with pytest.raises(UsageError, match="is a text"):
-        Chat(openai, system=system("Hi"))  # type: ignore[arg-type]
+        Chat(openai, system=system("Hi"))
     with pytest.raises(UsageError, match="gives a stream"):
-        Chat(lambda said: said).ask("Hi")  # type: ignore[arg-type,return-value]
+        Chat(lambda said: said).ask("Hi")
 
 
 def test_a_bug_of_the_provider_is_one_in_a_turn_that_is_made_later() -> None:
     chat = Chat(Scripted("a"))
     later = chat.ask("Hi")
-    chat.provider = lambda said: 1 / 0  # type: ignore[assignment,return-value]
+    chat.provider = lambda said: 1 / 0
     with pytest.raises(CallbackFailed, match="ZeroDivisionError"):
         later.run()
-    chat.provider = lambda said: None  # type: ignore[assignment,return-value]
+    chat.provider = lambda said: None
     with pytest.raises(UsageError, match="gives a stream"):
         later.run()
     chat.provider = Scripted("a")

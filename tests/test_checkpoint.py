@@ -49,7 +49,7 @@ def test_an_error_that_comes_again_is_noted_once() -> None:
 
 
 async def last(stream: object) -> object:
-    return await stream  # type: ignore[misc]
+    return await stream
 
 
 def test_each_failure_of_many_has_a_way_of_its_own() -> None:

@@ -467,9 +467,9 @@ def test_a_resume_wants_functions_and_nothing_else_does() -> None:
     with pytest.raises(UsageError, match="takes streams"):
         rxchat.fallback(stream, lambda partial: stream)
     with pytest.raises(UsageError, match=r"rxchat\.fallback\("):
-        ops.retry(after_commit="resume")  # type: ignore
+        ops.retry(after_commit="resume")
     with pytest.raises(UsageError, match="'again'"):
-        rxchat.fallback(stream, after_commit="again")  # type: ignore
+        rxchat.fallback(stream, after_commit="again")
 
 
 async def test_another_service_goes_on_with_what_the_first_had_said() -> None:

@@ -59,7 +59,7 @@ async def over(stream: Stream[Any]) -> Deadline:
 
 def timers(loop: asyncio.AbstractEventLoop) -> list[asyncio.TimerHandle]:
     """The timers of deadlines that are set."""
-    handles = loop._scheduled  # type: ignore[attr-defined]
+    handles = loop._scheduled
     return [each for each in handles if not each.cancelled() and "_Clocks._look" in repr(each)]
 
 
@@ -114,7 +114,7 @@ def test_a_rate_is_a_floor_over_every_window_after_the_first_content() -> None:
 def test_a_rate_counts_what_is_said_and_no_lifecycle() -> None:
     async def heard_all(*cues: Any, **limits: Any) -> int:
         items, error = await heard(Scripted(*cues * 20)("Hi").pipe(deadline(**limits)))
-        assert error is None or error.phase == "rate"  # type: ignore[attr-defined]
+        assert error is None or error.phase == "rate"
         return len(items)
 
     enough: dict[str, Any] = {"min_rate": 4, "window": 2}
@@ -413,7 +413,7 @@ def test_there_is_one_timer_however_many_clocks_and_events_there_are() -> None:
                 set_at.append(loop.time())
             return call_at(when, callback, *args, **named)
 
-        loop.call_at = noted  # type: ignore[method-assign, assignment]
+        loop.call_at = noted
         clocks = deadline(connect=50, first=40, idle=30, total=200, min_rate=0.01, window=100)
         async for _ in Scripted(*["a", 0.01] * 5000)("Hi").pipe(clocks):
             most = max(most, len(timers(loop)))

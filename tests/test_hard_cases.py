@@ -135,7 +135,7 @@ def test_a_policy_that_raises_ends_the_stream(name: str) -> None:
 def test_a_backoff_that_gives_no_number_ends_the_stream() -> None:
     async def main() -> Exception:
         talk = Scripted(ConnectFailed("x"))
-        return await failure_of(talk("?").pipe(ops.retry(3, backoff=lambda n: None)))  # type: ignore
+        return await failure_of(talk("?").pipe(ops.retry(3, backoff=lambda n: None)))
 
     assert isinstance(run_virtual(main()), CallbackFailed)
 
@@ -161,7 +161,7 @@ async def test_an_operator_that_raises_on_the_last_event_ends_the_stream(
 
 
 async def test_what_is_no_request_is_not_sent() -> None:
-    error = await failure_of(rxchat.of("http://127.0.0.1:1").pipe(ops.send()))  # type: ignore
+    error = await failure_of(rxchat.of("http://127.0.0.1:1").pipe(ops.send()))
     assert isinstance(error, UsageError)
 
 

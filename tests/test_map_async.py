@@ -348,7 +348,7 @@ async def test_an_operator_that_raises_ends_it_all() -> None:
 
 
 def test_a_function_that_is_not_async_is_told_so() -> None:
-    error = failure(rxchat.of("a").pipe(map_async(str.upper)))  # type: ignore[arg-type]
+    error = failure(rxchat.of("a").pipe(map_async(str.upper)))
     assert isinstance(error, UsageError)
     assert "it gave 'A'; ops.map takes any other" in str(error)
 

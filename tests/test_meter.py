@@ -175,7 +175,7 @@ def test_a_bug_in_done_is_reported_and_the_stream_goes_on() -> None:
 
 def test_done_must_be_a_function() -> None:
     with pytest.raises(UsageError, match="takes a function of a Run"):
-        meter("done")  # type: ignore[arg-type]
+        meter("done")
 
 
 @pytest.mark.parametrize("given", [None, lambda: None])

@@ -61,7 +61,7 @@ def test_a_path_is_closed_however_it_ends(end: str, tmp_path: Path, monkeypatch:
                 if end == "hung up":
                     break
                 if end == "cancelled":
-                    asyncio.current_task().cancel()  # type: ignore[union-attr]
+                    asyncio.current_task().cancel()
 
     try:
         run_virtual(main())
@@ -135,4 +135,4 @@ def test_what_cannot_be_written_to_is_refused() -> None:
     with pytest.raises(UsageError, match="map_async"):
         tee_to(later)
     with pytest.raises(UsageError, match="a path, an open file or a function"):
-        tee_to(5)  # type: ignore[arg-type]
+        tee_to(5)

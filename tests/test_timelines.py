@@ -219,7 +219,7 @@ async def test_a_real_request_has_marks_for_its_way() -> None:
     assert kinds.index("asked") < kinds.index("answered") < kinds.index("text")
 
 
-@pytest.mark.parametrize("wrong", [lambda: lane(3), lambda: lane("a", run="b")])  # type: ignore[arg-type]
+@pytest.mark.parametrize("wrong", [lambda: lane(3), lambda: lane("a", run="b")])
 def test_a_wrong_argument_is_refused_at_once(wrong: Callable[[], object]) -> None:
     with pytest.raises(UsageError, match="takes"):
         wrong()

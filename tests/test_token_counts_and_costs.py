@@ -312,7 +312,7 @@ def test_wrong_prices_and_places_say_so() -> None:
             Price(wrong, 1)
     for prices in ({}, {"m": 1}, 5, None):
         with pytest.raises(UsageError, match=r"cost\(\) takes"):
-            cost(prices)  # type: ignore[arg-type]
+            cost(prices)
     with pytest.raises(UsageError, match="before ops"):
         rxchat.of("a").pipe(cost(Price(1, 1))).run()
 

@@ -987,7 +987,7 @@ async def test_the_loop_goes_round_with_every_format(wire: Wire, count: int) -> 
     assert [body.count("18 °C in Rome") for body in bodies] == [0, count - 1, count - 1]
     assert all("In English." in body for body in bodies)
     assert [type(event) for event in events].count(Finish) == 1
-    assert events[-1].reason == "stop"  # type: ignore[union-attr]
+    assert events[-1].reason == "stop"
     assert [type(event) for event in events].count(Usage) <= 1
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, Final, TypeAlias, TypeVar, cast
 
@@ -78,7 +79,7 @@ def positive(name: str, number: Any) -> float:
 # What waits, and its timer -----------------------------------------------------------------------
 
 
-class Paced(Hop[Any], DisposableBase):
+class Paced(Hop[Any], DisposableBase, ABC):
     """Items that wait until it is time, and there is demand, for them."""
 
     __slots__ = ("_demand", "_emit", "_loop", "_over", "_release", "_time", "_timer", "_upstream")
@@ -103,17 +104,17 @@ class Paced(Hop[Any], DisposableBase):
             raise
         return self
 
+    @abstractmethod
     def due(self) -> float | None:
         """When something must go out; None if nothing waits."""
-        raise NotImplementedError
 
+    @abstractmethod
     def give(self, now: float) -> None:
         """Emit what is due."""
-        raise NotImplementedError
 
+    @abstractmethod
     def flush(self) -> None:
         """Emit all that waits."""
-        raise NotImplementedError
 
     def on_error(self, error: Exception) -> None:
         self._end(error)

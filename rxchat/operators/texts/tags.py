@@ -305,8 +305,8 @@ class _Splitting(Hop[Event]):
 
     def on_next(self, item: Event) -> None:
         kind = type(item)
-        if kind is Text:
-            self._split(item)  # type: ignore[arg-type]
+        if isinstance(item, Text):
+            self._split(item)
         elif isinstance(item, Finish | ToolCall | Refusal):
             self._flush(item.choice)
             if kind is Finish:
