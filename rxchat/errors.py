@@ -323,8 +323,8 @@ class AllFailed(ChatError, ExceptionGroup[Exception]):
         waits = [getattr(error, "retry_after", None) or 0.0 for error in again]
         self.about(retryable=bool(again), retry_after=min(waits, default=0.0) or None)
 
-    def derive(self, excs: Sequence[Exception], /) -> AllFailed:  # type: ignore[override]
-        """Keep the type when `except*` or `split` divides the group; the base may give any type."""
+    def derive(self, excs: Sequence[Exception], /) -> AllFailed:  # type: ignore[override]  # base: generic
+        """Keep the type when `except*` or `split` divides the group."""
         return AllFailed(self.message, excs)
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -370,8 +370,8 @@ values = st.recursive(
 
 
 @given(st.lists(values, max_size=5), st.booleans(), st.integers(1, 9))
-def test_what_was_said_in_lines_is_what_is_heard(told: list[Any], ascii: bool, size: int) -> None:  # noqa: A002
-    body = "".join(json.dumps(value, ensure_ascii=ascii) + "\n" for value in told).encode()
+def test_what_was_said_in_lines_is_what_is_heard(told: list[Any], escaped: bool, size: int) -> None:
+    body = "".join(json.dumps(value, ensure_ascii=escaped) + "\n" for value in told).encode()
     assert decoded(NDJSON(), *every(size, body)) == told
 
 

@@ -160,7 +160,7 @@ def cost(prices: Price | Mapping[str, Price]) -> Costs:
     gives it, with or without the date at its end. What nobody knows is no 0: it makes the `last`
     cost not `complete`, and is counted in `unknown`. Put `ops.count_tokens` before it where a
     service tells no usage, so that at least the output is known; and both before `ops.retry` and
-    the like, so that failed attempts count, too.
+    the like, so that failed attempts count, too. Nothing is held: it keeps the sums.
 
     >>> from rxchat.testing import Scripted
     >>> spent = cost({"gpt-5": Price(input=1.25, output=10)})

@@ -87,7 +87,7 @@ def reasoning_tags(
     """`split_tags` with the tags of well-known models; `rxchat.operators.texts.tags` has the table.
 
     Some of these models also mark where the answer itself begins and ends: those marks are left
-    out. Tool calls that are still raw text stay as they are.
+    out. Tool calls that are still raw text stay as they are. Less than one tag is held back.
 
     >>> from rxchat.testing import Scripted
     >>> from rxchat.operators import to_list
