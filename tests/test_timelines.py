@@ -20,8 +20,8 @@ from rxchat import operators as ops
 from rxchat.errors import Overloaded, RateLimited, Truncated, UsageError
 from rxchat.events import Finish, Reasoning, Refusal, Reset, Start, ToolCall, Usage
 from rxchat.notebook import Mark, Recording, Row, Timeline, lane, watch
-from rxchat.notebook.layout import Layout, columns, visible
-from rxchat.notebook.svg_lanes import END_SIGNS, SIGNS
+from rxchat.notebook.timelines.layout import Layout, columns, visible
+from rxchat.notebook.timelines.svg_lanes import END_SIGNS, SIGNS
 from rxchat.providers import acytoo
 from rxchat.testing import LocalServer, Reply, Scripted, run_virtual
 

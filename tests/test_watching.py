@@ -12,7 +12,7 @@ from rxchat import operators as ops
 from rxchat.errors import AllFailed, ChatError, Overloaded, Truncated
 from rxchat.events import Text
 from rxchat.notebook import Recording, Timeline, lane, watch
-from rxchat.notebook.layout import Layout
+from rxchat.notebook.timelines.layout import Layout
 from rxchat.providers import acytoo
 from rxchat.stream import Scope, Stream
 from rxchat.testing import LocalServer, Reply, Scripted, run_virtual

@@ -6,8 +6,8 @@ Timeline     what both give: it draws itself in a notebook, `print(run.text())` 
              `run.save("run.svg")`, or `.json`, `.txt`, `.png`; `Timeline.load("run.json")`
 """
 
-from rxchat.notebook.recording import Recording
-from rxchat.notebook.timelines import Mark, Row, Timeline
-from rxchat.notebook.watching import lane, watch
+from rxchat.notebook.timelines.recording import Recording
+from rxchat.notebook.timelines.timeline import Mark, Row, Timeline
+from rxchat.notebook.timelines.watching import lane, watch
 
 __all__ = ["Mark", "Recording", "Row", "Timeline", "lane", "watch"]

@@ -7,9 +7,18 @@ from html import escape
 
 from attrs import Factory, define, field, frozen
 
-from rxchat.notebook.layout import CONTENT, GAP, Drawn, columns, cut, items, seconds, visible
-from rxchat.notebook.svg_style import element
-from rxchat.notebook.timelines import Kind, Mark, Outcome
+from rxchat.notebook.timelines.layout import (
+    CONTENT,
+    GAP,
+    Drawn,
+    columns,
+    cut,
+    items,
+    seconds,
+    visible,
+)
+from rxchat.notebook.timelines.svg_style import element
+from rxchat.notebook.timelines.timeline import Kind, Mark, Outcome
 
 __all__ = ["END_SIGNS", "SIGNS", "Lane", "Plot", "told"]
 

@@ -11,7 +11,7 @@ from itertools import pairwise
 
 from attrs import frozen
 
-from rxchat.notebook.timelines import Mark, Row
+from rxchat.notebook.timelines.timeline import Mark, Row
 
 __all__ = ["CONTENT", "Drawn", "Layout", "columns", "cut", "items", "seconds", "visible"]
 

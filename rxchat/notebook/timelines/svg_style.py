@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from html import escape
 
-from rxchat.notebook.timelines import Theme
+from rxchat.notebook.timelines.timeline import Theme
 
 __all__ = ["HUES", "PICTURE", "element", "sheet"]
 

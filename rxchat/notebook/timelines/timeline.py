@@ -85,13 +85,13 @@ class Timeline:
 
     def svg(self, *, theme: Theme = "auto", width: int = 880) -> str:
         """The picture; `"auto"` is light or dark as the reader's screen is."""
-        from rxchat.notebook.svg_pictures import svg
+        from rxchat.notebook.timelines.svg_pictures import svg
 
         return svg(self.rows, self.title, theme, width)
 
     def text(self, width: int = 80) -> str:
         """The picture for a terminal, at most `width` columns wide."""
-        from rxchat.notebook.text_pictures import text
+        from rxchat.notebook.timelines.text_pictures import text
 
         return text(self.rows, self.title, width)
 

@@ -15,8 +15,8 @@ from reactivex import Observable, abc
 from reactivex.abc import DisposableBase
 from reactivex.disposable import Disposable
 
-from rxchat.notebook.saying import said
-from rxchat.notebook.timelines import Kind, Mark, Outcome, Part, Row, Timeline
+from rxchat.notebook.timelines.saying import said
+from rxchat.notebook.timelines.timeline import Kind, Mark, Outcome, Part, Row, Timeline
 from rxchat.stream import Call, Hop, Recorder, Scope, Stream, Watch, lift, wrap
 
 __all__ = ["Lane", "Recording"]

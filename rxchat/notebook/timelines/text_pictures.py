@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from rxchat.notebook.layout import CONTENT, Drawn, Layout, columns, cut, visible
-from rxchat.notebook.timelines import Outcome, Row
+from rxchat.notebook.timelines.layout import CONTENT, Drawn, Layout, columns, cut, visible
+from rxchat.notebook.timelines.timeline import Outcome, Row
 
 __all__ = ["text"]
 

@@ -7,10 +7,10 @@ from html import escape
 from itertools import pairwise
 
 from rxchat.errors import UsageError
-from rxchat.notebook.layout import Drawn, Layout, columns, cut, seconds, visible
-from rxchat.notebook.svg_lanes import END_SIGNS, SIGNS, Lane, Plot, text, told
-from rxchat.notebook.svg_style import HUES, PICTURE, element, sheet
-from rxchat.notebook.timelines import Row, Theme
+from rxchat.notebook.timelines.layout import Drawn, Layout, columns, cut, seconds, visible
+from rxchat.notebook.timelines.svg_lanes import END_SIGNS, SIGNS, Lane, Plot, text, told
+from rxchat.notebook.timelines.svg_style import HUES, PICTURE, element, sheet
+from rxchat.notebook.timelines.timeline import Row, Theme
 
 __all__ = ["svg"]
 

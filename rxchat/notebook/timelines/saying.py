@@ -7,7 +7,7 @@ from operator import attrgetter
 from typing import Any, cast
 
 from rxchat.events import Finish, Other, Reasoning, Refusal, Reset, Start, Text, ToolCall, Usage
-from rxchat.notebook.timelines import Kind
+from rxchat.notebook.timelines.timeline import Kind
 
 __all__ = ["said"]
 

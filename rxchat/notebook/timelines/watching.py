@@ -10,7 +10,7 @@ from reactivex import Observable, abc
 from reactivex.abc import DisposableBase
 
 from rxchat.errors import UsageError
-from rxchat.notebook.recording import Lane, Recording
+from rxchat.notebook.timelines.recording import Lane, Recording
 from rxchat.stream import Scope, recording
 
 __all__ = ["lane", "watch"]

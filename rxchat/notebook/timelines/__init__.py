@@ -1,0 +1,1 @@
+"""Timelines of real runs: recorded while they happen, drawn when somebody looks."""
