@@ -23,6 +23,7 @@ from typing import Any
 import rxchat
 from benchmarks.report import setting, table, verdict
 from rxchat import operators as ops
+from rxchat.events import Event, Text, ToolCall
 
 PROSE = "The sky is blue, as e.g. Dr. Ray says: 3.14 times.\nIs it? Yes… “it is.”\n\n"
 MARKDOWN = (
@@ -31,6 +32,8 @@ MARKDOWN = (
 TAGGED = "<think>Some `code` and\n text </think> with a < b and ~~~ marks.\n"
 SECRETS = "Write to ada@example.com or call +1 555 0100; the key is sk-abcdef0123456789abcdef.\n"
 ITEM = {"name": "Ada", "text": 'caf\u00e9 \\ "quoted"', "numbers": [1, 2.5, -3e8], "ok": True}
+
+JSON = ""  # made as long as it has to be
 
 Operator = Callable[[], Any]
 OPERATORS: dict[str, tuple[Operator, str]] = {
@@ -43,19 +46,31 @@ OPERATORS: dict[str, tuple[Operator, str]] = {
     "markdown_blocks": (ops.markdown_blocks, MARKDOWN),
     "tables": (ops.tables, MARKDOWN),
     "stop_at": (lambda: ops.stop_at("never said", "\n\n\n\n"), PROSE),
+    "limit_chars": (lambda: ops.limit_chars(10**9), PROSE),
+    "limit_words": (lambda: ops.limit_words(10**9), PROSE),
     "redact": (lambda: ops.redact("blue sky", ops.EMAILS, ops.KEYS), SECRETS),
     "guard": (lambda: ops.guard(bool), PROSE),
     "split_tags": (lambda: ops.split_tags("think"), TAGGED),
+    "reasoning_tags": (ops.reasoning_tags, TAGGED),
     "smooth": (lambda: ops.smooth(rate=1e9, max_lag=1), PROSE),
     "coalesce": (lambda: ops.coalesce(0.05), PROSE),
-    "partial_json": (ops.partial_json, ""),
-    "json_items": (ops.json_items, ""),
+    "throttle": (lambda: ops.throttle(0.05), PROSE),
+    "partial_json": (ops.partial_json, JSON),
+    "json_items": (ops.json_items, JSON),
+    "as_type": (lambda: ops.as_type(list[dict[str, Any]]), JSON),
+    "tool_calls": (ops.tool_calls, JSON),
     "growing": (ops.growing, PROSE),
     "collect": (ops.collect, PROSE),
     "count_tokens": (lambda: ops.count_tokens(str.split), PROSE),
+    "cost": (lambda: ops.cost(rxchat.Price(1, 10)), PROSE),
     "tee_to": (lambda: ops.tee_to(io.StringIO()), PROSE),
 }
-EVENTS = {"split_tags"}  # those that take events and no texts
+EVENTS: dict[str, Callable[[str], Event]] = {  # of those that take events and no texts
+    "split_tags": Text,
+    "reasoning_tags": Text,
+    "cost": Text,
+    "tool_calls": lambda piece: ToolCall(0, "call-1", "save", piece),
+}
 PIECE = 4
 
 
@@ -93,7 +108,7 @@ async def measure(name: str, sizes: list[int], rounds: int) -> list[float]:
         text = text_of(sample, size)
         pieces: list[Any] = [text[at : at + PIECE] for at in range(0, len(text), PIECE)]
         if name in EVENTS:
-            pieces = [rxchat.events.Text(piece) for piece in pieces]
+            pieces = [*map(EVENTS[name], pieces)]
         runs = max(1, 100_000 // len(text))
         gc.collect()
         gc.freeze()  # the input is not the operator's
