@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Sequence
 
 from rxchat.cli import ask, bench, chat, compare, completion, demo, exits, providers, serve_demo
-from rxchat.errors import ChatError
+from rxchat.errors import ChatError, meant
 
 COMMANDS = {
     "ask": (ask.add, "ask one question; `ask` may be left out"),
@@ -27,6 +27,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Do what the arguments say, and give the exit code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     if given and given[0] not in (*COMMANDS, "-h", "--help"):
+        if suggestion := _meant(given):
+            exits.remark(f"there is no command {given[0]!r}{suggestion}")
+            return exits.WRONG_USAGE
         given.insert(0, "ask")
     said = parser().parse_args(given)
     warnings.showwarning = _warn
@@ -44,6 +47,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         exits.remark(f"this cannot be read or written here: {error}")
         return exits.FAILED
     return code
+
+
+def _meant(given: Sequence[str]) -> str:
+    """The command that was misspelt; what is asked of a provider is a question, whatever it is."""
+    if any(word.startswith("--provider") for word in given):
+        return ""
+    return meant(given[0], COMMANDS)
 
 
 def _run(said: argparse.Namespace) -> int:

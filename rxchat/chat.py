@@ -171,10 +171,30 @@ class Chat:
         return cls(provider, told, history=history, **options)
 
     def __repr__(self) -> str:
+        return f"<chat with {self._partner}: {self._length}{self._state}>"
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        from rxchat.stills import Card, brief
+
+        said = (*((system(self.system),) if self.system else ()), *self.history)
+        rows = [(message.role, brief(_in_words(message), SHOWN)) for message in said[-LATEST:]]
+        if len(said) > LATEST:
+            rows.insert(0, ("", f"… {len(said) - LATEST} messages before that"))
+        sentence = f"{self._length} so far{self._state}; ask(...) gives the stream of an answer."
+        return Card(f"chat with {self._partner}", "a conversation", sentence, rows).bundle()
+
+    @property
+    def _partner(self) -> str:
         names = (getattr(self.provider, name, None) for name in ("name", "__name__"))
-        name = next(filter(None, names), type(self.provider).__name__)
-        state = ", being answered" if self._live is not None else ""
-        return f"<chat with {name}: {len(self.history)} messages{state}>"
+        return str(next(filter(None, names), type(self.provider).__name__))
+
+    @property
+    def _length(self) -> str:
+        return f"{len(self.history)} message{'' if len(self.history) == 1 else 's'}"
+
+    @property
+    def _state(self) -> str:
+        return ", being answered" if self._live is not None else ""
 
     def _turn(self, asked: tuple[Message, ...], options: Mapping[str, Any]) -> _Made:
         """The stream that a question has at this moment."""
@@ -184,6 +204,16 @@ class Chat:
         if not isinstance(stream, Observable):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise UsageError(f"the provider of a chat gives a stream, not {stream!r}")
         return _Made(wrap(stream), self.provider, self.system, self.history)
+
+
+SHOWN, LATEST = 400, 20  # characters of a message that is looked at; messages
+
+
+def _in_words(message: Message) -> str:
+    """A message as text, with what is no text in brackets."""
+    calls = [f"[calls {call.name}({call.arguments})]" for call in message.tool_calls]
+    images = ["[image]" for part in message.parts if isinstance(part, Image)]
+    return "\n".join(filter(None, (message.text, *images, *calls)))
 
 
 def _asked(said: Prompt | Image, *more: str | Image) -> tuple[Message, ...]:
@@ -258,6 +288,9 @@ class _Turn(Hop[Event]):
         return Disposable(hang_up)
 
     def on_next(self, item: Event) -> None:
+        if isinstance(item, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+            self.on_error(UsageError("a chat remembers events: put ops.text() behind its ask()"))
+            return
         self._events.append(item)
         self.observer.on_next(item)
 

@@ -46,6 +46,7 @@ been heard) and `partial` (the text that had been heard, where an operator kept 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar, Self
 
@@ -90,6 +91,7 @@ __all__ = [
     "UsageError",
     "is_fatal",
     "is_retryable",
+    "meant",
     "noted",
 ]
 
@@ -376,9 +378,34 @@ class CallbackFailed(ChatError):
     @classmethod
     def by(cls, bug: Exception) -> Self:
         """The failure that a bug is to the rest of the stream."""
-        failure = cls(f"a callback raised {type(bug).__name__}: {bug}")
+        failure = cls(f"a callback raised {type(bug).__name__}: {bug}{_where(bug)}")
         failure.__cause__ = bug
         return failure
+
+
+def _where(bug: Exception) -> str:
+    """Which function of yours raised: the first one on the way that is not of this house."""
+    trace = bug.__traceback__
+    while trace is not None:
+        frame = trace.tb_frame
+        if str(frame.f_globals.get("__name__")).partition(".")[0] not in ("rxchat", "reactivex"):
+            code = frame.f_code
+            file = re.split(r"[/\\]", code.co_filename)[-1]
+            return f" (in {code.co_name}, {file}, line {trace.tb_lineno})"
+        trace = trace.tb_next
+    return ""
+
+
+def meant(word: str, known: Iterable[str]) -> str:
+    """What somebody may have meant by a word that is unknown, for the end of a message.
+
+    >>> meant("temprature", ["model", "temperature"])
+    "; did you mean 'temperature'?"
+    """
+    from difflib import get_close_matches
+
+    near = get_close_matches(word, [*known], n=2, cutoff=0.7)
+    return f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
 
 
 def noted(error: Exception, note: str) -> Exception:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Coroutine, Mapping
+from functools import partial
 from os import environ
 from typing import Any, Protocol, TypeAlias, cast
 
@@ -11,7 +12,7 @@ import attrs
 
 from rxchat.errors import CallbackFailed, MissingSetting, UsageError
 from rxchat.request import Request, Secret
-from rxchat.signing import Signature, bearer
+from rxchat.signing import Signature, bearer, header_key
 
 __all__ = [
     "SHOWN_IN",
@@ -115,6 +116,13 @@ class Key:
     def missing(self) -> str | None:
         where = f", or set {' or '.join(self.variables)}" if self.variables else ""
         return f"pass key=...{where}" if self.needed else None
+
+    def header(self, setting: Callable[[str], str]) -> str | None:
+        """The header that it goes in, for who looks; None if a signature of yours knows that."""
+        by: object = self.signature
+        if isinstance(by, partial) and by.func is header_key:
+            return str(by.args[0])
+        return "Authorization" if by is bearer else None
 
 
 @attrs.frozen

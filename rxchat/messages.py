@@ -18,6 +18,7 @@ import attrs
 import msgspec
 
 from rxchat.calls import TURN, Calls, whole_call
+from rxchat.errors import UsageError
 from rxchat.events import Event, Other, Reasoning, Refusal, Reset, Text, ToolCall
 
 __all__ = [
@@ -243,6 +244,11 @@ def reply(events: Iterable[Event], choice: int = 0) -> Message:
                 parts[-1].append(event)
             case Other() if event.opaque is not None and event.choice == choice:
                 parts.append([event])
+            case str():  # pyright: ignore[reportUnnecessaryComparison]  # texts look like events
+                raise UsageError(
+                    "reply(events) takes the events of an answer, as they come before ops.text(); "
+                    "the message of a text is rxchat.assistant(text)"
+                )
             case _:
                 pass
     return Message("assistant", [_joined(pieces) for pieces in parts])

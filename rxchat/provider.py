@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any, Unpack
 from urllib.parse import quote
 
@@ -21,6 +22,7 @@ from rxchat.errors import (
     UnknownModel,
     UnknownOption,
     UsageError,
+    meant,
 )
 from rxchat.events import Event, ToolCall
 from rxchat.framing import Decoder
@@ -150,7 +152,9 @@ class Provider:
         asked._warn_if_gone()
         form = asked.format
         return wrap(
-            answer(form.decoder, form.mapping, self.name)(ask(request, signature)), self.name
+            answer(form.decoder, form.mapping, self.name)(ask(request, signature)),
+            self.name,
+            partial(asked._preview, request),
         )
 
     def request(self, prompt: Prompt, /, **options: Unpack[Options]) -> Request:
@@ -173,7 +177,8 @@ class Provider:
         if unknown := sorted(set(given) - set(known)):
             raise UnknownOption(
                 f"there is no option {', '.join(map(repr, unknown))}; "
-                f"there are {', '.join(sorted(known))}",
+                f"there are {', '.join(sorted(known))}"
+                + "".join(meant(name, known) for name in unknown),
                 provider=self.name,
             )
         changed = self
@@ -187,7 +192,41 @@ class Provider:
         return changed
 
     def __repr__(self) -> str:
-        return f"<provider {self.name}: {without_password(self.url)}, model {self.model!r}>"
+        from rxchat.previews import Veil
+
+        said = f"<provider {self.name}: {without_password(self.url)}, model {self.model!r}>"
+        return Veil(self.key, self.auth)(said)
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        from rxchat import previews
+        from rxchat.stills import Card
+
+        veil = previews.Veil(self.key, self.auth)
+        key, key_in = previews.key_of(self.key, self.auth, self.headers, self._setting)
+        gone = [] if self.working else [("gone", f"it does not answer any more: {self.why_not}")]
+        rows, body = [("key", key)], ""
+        for name, setting in self.settings.items():
+            rows.append((name, previews.setting_of(name, setting, self.options.get(name))))
+        try:
+            request = self._unsigned(EXAMPLE)
+        except UsageError as error:
+            said = any(value.startswith(previews.MISSING) for _, value in rows[1:])
+            trouble = [] if said else [("trouble", veil(error.message))]
+            rows = [*trouble, ("sends", f"POST {veil(without_password(self.url))}"), *rows]
+        else:
+            sent, body = self._preview(request)
+            rows = [*sent, *previews.headers_of(request.headers, key_in, veil), *rows]
+        sentence = f"Call it with a prompt to get a stream. This is what it sends for {EXAMPLE!r}:"
+        return Card(self.name, "a provider", sentence, [*gone, *rows], body).bundle()
+
+    def _preview(self, request: Request) -> tuple[list[tuple[str, str]], str]:
+        """What a request would be, to look at; of the body the first lines."""
+        from rxchat import previews
+
+        veil = previews.Veil(self.key, self.auth, request)
+        rows = previews.way_of(request, veil)
+        model = [("model", veil(self.model))] if self.model else []
+        return [*rows, *model], previews.body_of(request, veil)
 
     def _unsigned(self, prompt: Prompt) -> Request:
         try:
@@ -309,6 +348,7 @@ class Provider:
             )
 
 
+EXAMPLE = "Hi"  # what a provider that is looked at is asked
 _UNSAID: Mapping[str, Any] = dict.fromkeys(BODY)
 _warned: set[str] = set()
 
@@ -329,6 +369,7 @@ def _model(provider: Provider, name: str, value: str) -> Provider:
         raise UnknownModel(
             f"unknown model {value!r}; {provider.name} has "
             f"{', '.join([*provider.models, *provider.aliases])}"
+            + meant(value, [*provider.models, *provider.aliases])
         )
     return attrs.evolve(provider, model=model)
 

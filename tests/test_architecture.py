@@ -19,14 +19,16 @@ ANYTHING = {"*"}  # the whole house, too: `import rxchat`
 ROOMS = {
     "events": set[str](),
     "calls": {"events"},
-    "messages": {"events", "calls"},
+    "messages": {"events", "calls", "errors"},
     "errors": {"events"},
     "framing": set[str](),
     "request": set[str](),
     "options": {"messages", "request", "keys"},
     "keys": {"errors", "request", "signing"},
     "refusal": {"errors"},
-    "stream": {"errors"},
+    "stills": set[str](),
+    "previews": {"keys", "request", "stills"},
+    "stream": {"errors", "stills"},
     "signing": {"request", "errors"},
     "transport": {"request", "errors", "refusal", "stream"},
     "operators.wire": {
@@ -38,7 +40,7 @@ ROOMS = {
         "signing",
         "transport",
     },
-    "operators": {"calls", "events", "messages", "errors", "stream", "operators"},
+    "operators": {"calls", "events", "messages", "errors", "stills", "stream", "operators"},
     "provider": {
         "events",
         "messages",
@@ -46,8 +48,10 @@ ROOMS = {
         "framing",
         "keys",
         "options",
+        "previews",
         "request",
         "signing",
+        "stills",
         "stream",
         "operators.wire",
     },
@@ -73,10 +77,13 @@ ROOMS = {
     "__main__": ANYTHING,
     "demo": ANYTHING,
     "cli": ANYTHING,
-    "chat": {"events", "messages", "errors", "stream", "operators"},
+    "chat": {"events", "messages", "errors", "stills", "stream", "operators"},
     "": {"chat", "messages", "operators", "stream", "transport"},
 }
-HEAVY = {"aiohttp", "uvloop", "rich", "IPython", "matplotlib", "aioresponses"}
+HEAVY = {
+    *("aiohttp", "aioresponses", "uvloop", "rich", "markdown_it"),
+    *("IPython", "anywidget", "ipykernel", "ipywidgets", "matplotlib", "pandas", "resvg_py"),
+}
 
 FILES = sorted(PACKAGE.rglob("*.py"))
 

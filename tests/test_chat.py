@@ -587,5 +587,12 @@ def test_a_private_file_stays_private_and_a_link_a_link(tmp_path: Path) -> None:
 def test_a_chat_has_an_identity_and_a_short_name() -> None:
     chat = Chat(openai, history=["Hi"], key="sk-secret")
     assert chat != chat.fork()
-    assert repr(chat) == "<chat with openai: 1 messages>"
+    assert repr(chat) == "<chat with openai: 1 message>"
     assert repr(Chat(lambda said: Scripted()(said))) == "<chat with <lambda>: 0 messages>"
+
+
+def test_a_provider_that_gives_texts_is_refused_and_leaves_no_trace() -> None:
+    chat = Chat(lambda said: Scripted("Hel", "lo")(said).pipe(ops.text()))
+    with pytest.raises(UsageError, match=r"put ops\.text\(\) behind its ask\(\)"):
+        chat.ask("Hi").run()
+    assert chat.history == ()

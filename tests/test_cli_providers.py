@@ -32,6 +32,7 @@ async def test_all_providers_are_listed_with_what_they_want() -> None:
     assert "OPENAI_API_KEY" in told["openai"]["missing"]
     assert told["ollama"]["ready"] is True
     assert told["ollama"]["address"] == "http://127.0.0.1:11434"
+    assert (told["ollama"]["needs_key"], told["openai"]["needs_key"]) == (False, True)
     assert told["litellm"]["trouble"] == "model is missing: say NAME:MODEL"
     assert str(told["acytoo"]["trouble"]).startswith("gone: ")
 
@@ -57,6 +58,9 @@ async def test_at_a_terminal_it_is_a_table() -> None:
         assert await seen.ended() == 0
     line = next(line for line in seen.words.splitlines() if line.startswith("groq"))
     assert "ready, with GROQ_API_KEY" in line
+    line = next(line for line in seen.words.splitlines() if line.startswith("ollama "))
+    assert "no key needed" in line
+    assert "ready" not in line
 
 
 async def test_serve_demo_answers_until_control_c() -> None:
@@ -102,6 +106,7 @@ async def completed(*words: str) -> list[str]:
         (["bench", "--r"], {"--runs"}),
         (["bench", "anth"], {"anthropic"}),
         (["ask", "--provider", "oll"], {"ollama", "ollama_v1"}),
+        (["demo", "--s"], {"--save"}),
         (["completion", ""], {"bash", "zsh", "fish", "-h", "--help"}),
     ],
 )

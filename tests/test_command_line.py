@@ -6,17 +6,21 @@ import asyncio
 import io
 import json
 import os
+import re
 import signal
 import sys
 from collections.abc import AsyncGenerator
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
+import rxchat
 from at_a_terminal import piped
 from rxchat import __main__ as command_line
 from rxchat import demo
 from rxchat.cli import ask
+from rxchat.notebook import lane
 from rxchat.testing import HOLD, LocalServer, Reply
 
 ROOT = Path(__file__).parent.parent
@@ -29,7 +33,7 @@ async def server() -> AsyncGenerator[LocalServer]:
         yield server
 
 
-async def rxchat(
+async def program(
     *arguments: str, stdout: int = asyncio.subprocess.PIPE
 ) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
@@ -41,7 +45,7 @@ async def rxchat(
 
 
 async def output(*arguments: str) -> tuple[int | None, str, str]:
-    process = await rxchat(*arguments)
+    process = await program(*arguments)
     out, err = await asyncio.wait_for(process.communicate(), timeout=30)
     return process.returncode, out.decode(), err.decode()
 
@@ -62,7 +66,10 @@ FAILURES = [
     ),
     (("Hi", "--provider", "acytoo", "--model", "x"), 2, "UnknownModel: acytoo: unknown model 'x'"),
     (("Hi", "--provider", "nobody"), 2, "there is no provider 'nobody'; there are openai, "),
+    (("Hi", "--provider", "opnai:gpt-5"), 2, "; did you mean 'openai'?"),
     (("Hi",), 2, "or see the demo"),
+    (("proviers",), 2, "there is no command 'proviers'; did you mean 'providers'?"),
+    (("benhc", "openai", "--runs", "3"), 2, "did you mean 'bench'?"),
     (
         ("Hi", "--provider", "cerebras"),
         2,
@@ -84,10 +91,16 @@ async def test_a_failure_is_one_line_on_standard_error(
     assert err.count("\n") == 1
 
 
+async def test_a_question_may_look_like_a_command(server: LocalServer) -> None:
+    told = await output("demos", "--provider", f"ollama@{server.url}")
+    assert told == (0, "Hello\n", "")
+    assert server.exchanges[0].json["messages"][0]["content"] == "demos"
+
+
 async def test_a_service_that_is_gone_is_a_warning_and_then_an_error(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    process = await rxchat("Hi", "--provider", "cromicle")
+    process = await program("Hi", "--provider", "cromicle")
     _, err = await process.communicate()
     assert process.returncode == 1
     assert b"rxchat: warning: cromicle does not answer any more" in err
@@ -102,7 +115,7 @@ async def test_half_an_answer_is_shown_and_then_the_error(server: LocalServer) -
 
 async def test_control_c_hangs_up(server: LocalServer) -> None:
     server.reply = Reply("Hello", then="stall")
-    process = await rxchat("Hi", "--provider", "flowgpt", "--base-url", server.url)
+    process = await program("Hi", "--provider", "flowgpt", "--base-url", server.url)
     assert process.stdout is not None
     assert await process.stdout.readexactly(5) == b"Hello"
     process.send_signal(signal.SIGINT)
@@ -115,7 +128,7 @@ async def test_control_c_hangs_up(server: LocalServer) -> None:
 async def test_a_reader_who_leaves_is_no_traceback_and_hangs_up(server: LocalServer) -> None:
     server.reply = Reply("Hello", HOLD, "more", HOLD, "more", then="stall")
     read, write = os.pipe()
-    process = await rxchat("Hi", "--provider", "flowgpt", "--base-url", server.url, stdout=write)
+    process = await program("Hi", "--provider", "flowgpt", "--base-url", server.url, stdout=write)
     os.close(write)
     assert await asyncio.to_thread(os.read, read, 5) == b"Hello"
     os.close(read)
@@ -135,15 +148,53 @@ async def test_a_living_provider_answers_with_the_key_of_its_variable(
     assert server.exchanges[0].headers["authorization"] == "Bearer sk-of-the-shell"
 
 
-async def test_the_demo_plays_four_scenes_and_ends_well() -> None:
+async def test_the_demo_plays_its_scenes_draws_what_happened_and_says_where_to_go_on() -> None:
     code, out, err = await output("demo")
     assert (code, err) == (0, "")
-    for title in ("1. One chat", "2. A fallback", "3. A race", "4. A cut answer"):
-        assert title in out
-    assert "Truncated: flowgpt" in out
-    assert out.count("The sky is blue because air") == 4
-    lanes = [line for line in out.splitlines() if line.startswith(("  flowgpt  .", "   acytoo  ."))]
-    assert [line.strip()[-1] for line in lanes] == ["|", "!", "|", "x"]
+    titles = ("One chat", "A fallback", "A retry", "A race", "A hedge", "A cut answer")
+    for number, title in enumerate(titles, start=1):
+        assert f"{number}. {title}" in out
+    assert out.count("The sky is blue because air") == 6
+    assert "\n  Truncated: openai: " in out
+    lanes = [
+        line.strip() for line in out.splitlines() if re.match(r" +(openai|anthr|ollama)", line)
+    ]
+    ends = [re.sub(r".*?([|/]|# \w+:|#)( .*)?$", r"\1", lane) for lane in lanes]
+    assert ends == ["|", "# Overloaded:", "|", "# RateLimited:", "|", "/", "|", "/", "|", "#"]
+    assert "lost, and hung up" in out
+    assert "\n  python -m rxchat serve-demo" in out
+
+
+class Narrow(io.StringIO):
+    """What calls itself a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_the_demo_keeps_to_the_width_of_the_terminal_and_saves_its_pictures(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(demo, "PACE", 0.001)
+    monkeypatch.setenv("COLUMNS", "44")
+    out = Narrow()
+    assert asyncio.run(demo.demo(out, tmp_path))
+    lines = out.getvalue().splitlines()
+    assert {line for line in lines if len(line) > 44} <= {
+        f"  {demo.SENTENCE}",
+        f"The pictures are in {tmp_path}",
+    }
+    saved = sorted(tmp_path.iterdir())
+    assert [path.name for path in saved][:2] == ["1-one-chat.svg", "2-fallback.svg"]
+    assert len(saved) == len(demo.SCENES)
+    assert all(ElementTree.parse(path).getroot().tag.endswith("svg") for path in saved)
+    assert "2. A fallback: openai is too busy" in saved[1].read_text()
+
+
+async def test_a_folder_that_cannot_be_made_is_said_before_anything_is_played() -> None:
+    code, out, err = await output("demo", "--save", f"{__file__}/folder")
+    assert (code, out) == (1, "")
+    assert err.startswith("rxchat: this cannot be read or written here: ")
 
 
 async def test_the_demo_fails_if_a_scene_does_not_end_as_it_should(
@@ -151,7 +202,6 @@ async def test_the_demo_fails_if_a_scene_does_not_end_as_it_should(
 ) -> None:
     async def wrong(stage: demo.Stage) -> bool:
         """A scene gone wrong"""
-        stage.timeline.mark("somebody", "x")
         return False
 
     monkeypatch.setattr(demo, "SCENES", (wrong, demo.one_chat))
@@ -168,17 +218,16 @@ async def test_a_cut_that_is_not_noticed_would_fail_the_demo(
 
 
 def test_the_exit_codes_are_what_main_gives(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     async def good(stage: demo.Stage) -> bool:
         """A scene"""
-        stage.timeline.mark("somebody", ".")
-        stage.timeline.mark("somebody", "|")
-        return True
+        return bool(await rxchat.of("word").pipe(lane("somebody")))
 
     monkeypatch.setattr(demo, "SCENES", (good,))
-    assert command_line.main(["demo"]) == 0
-    assert "somebody  .|" in capsys.readouterr().out
+    assert command_line.main(["demo", "--save", str(tmp_path / "new" / "folder")]) == 0
+    assert "  somebody " in capsys.readouterr().out
+    assert (tmp_path / "new" / "folder" / "1-good.svg").exists()
     assert command_line.main(["Hi", "--provider", "acytoo", "--base-url", DEAD]) == 1
     assert command_line.main(["Hi"]) == 2
 

@@ -160,6 +160,27 @@ async def test_an_operator_that_raises_on_the_last_event_ends_the_stream(
     assert len(server.exchanges) == 1
 
 
+async def test_an_operator_that_raises_at_the_end_fails_and_does_not_hang(
+    server: LocalServer, reports: list[dict[str, Any]]
+) -> None:
+    def summing(upstream: rx.Observable[Any]) -> rx.Observable[Any]:
+        def subscribe(observer: Any, scheduler: Any = None) -> Any:
+            def sum_up() -> None:
+                raise ZeroDivisionError
+
+            return upstream.subscribe(
+                observer.on_next, observer.on_error, sum_up, scheduler=scheduler
+            )
+
+        return rx.Observable(subscribe)
+
+    answer = acytoo.but(base_url=server.url)("Hi").pipe(summing, ops.retry(3))
+    error = await asyncio.wait_for(failure_of(answer), 5)
+    assert isinstance(error, CallbackFailed)
+    assert isinstance(error.__cause__, ZeroDivisionError)
+    assert len(server.exchanges) == len(reports) == 1
+
+
 async def test_what_is_no_request_is_not_sent() -> None:
     error = await failure_of(rxchat.of("http://127.0.0.1:1").pipe(ops.send()))
     assert isinstance(error, UsageError)

@@ -1138,3 +1138,14 @@ def test_the_voices_check_with_nothing_of_ours_but_events() -> None:
         lines = file.read_text().splitlines()
         ours = [line.split()[1] for line in lines if line.lstrip().startswith("from rxchat")]
         assert all(it.startswith(("rxchat.events", "rxchat.testing.")) for it in ours)
+
+
+async def test_a_server_can_be_started_and_stopped_by_hand() -> None:
+    server = await LocalServer(voices=[ANYTHING]).start()
+    async with dial(server) as (reader, writer):
+        writer.write(ask())
+        assert await soon(reader.readline()) == b"HTTP/1.1 200 OK\r\n"
+        await server.stop()
+        await soon(reader.read())
+    with pytest.raises(ConnectionRefusedError):
+        await soon(asyncio.open_connection("127.0.0.1", server.port))

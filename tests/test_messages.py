@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rxchat import Image, Message, assistant, image, reply, system, tool, user
+from rxchat.errors import UsageError
 from rxchat.events import (
     Event,
     Finish,
@@ -226,6 +227,12 @@ def test_a_prompt_that_cannot_be_read_says_why(prompt: Any, said: str) -> None:
 )
 def test_a_reply_is_what_was_said(events: list[Event], message: Message) -> None:
     assert reply(events) == message
+
+
+@pytest.mark.parametrize("texts", ["Hello", ["Hel", "lo"]])
+def test_a_reply_is_made_of_events_and_texts_are_refused(texts: Any) -> None:
+    with pytest.raises(UsageError, match=r"before ops\.text\(\).*rxchat\.assistant\(text\)"):
+        reply(texts)
 
 
 def test_a_reply_may_be_of_another_choice() -> None:

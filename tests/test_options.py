@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from rxchat import Tool
-from rxchat.errors import UnknownOption, UsageError
+from rxchat.errors import UnknownModel, UnknownOption, UsageError
 from rxchat.options import BODY, VALUES, Options, merged
 from rxchat.providers import flowgpt, openai
 
@@ -71,6 +71,18 @@ def test_an_unknown_option_is_refused_with_those_that_are_known() -> None:
         openai.but(colour="red")
     with pytest.raises(UnknownOption, match="no option 'top_p'"):
         flowgpt.but(top_p=0.5)
+
+
+def test_a_misspelt_option_or_model_is_answered_with_the_nearest() -> None:
+    with pytest.raises(UnknownOption, match=r"; did you mean 'temperature'\?$"):
+        openai.but(temprature=1)
+    with pytest.raises(UnknownOption, match=r"; did you mean 'max_tokens'\?; did you mean 'stop'"):
+        openai.but(maxtokens=1, stopp="x")
+    with pytest.raises(UnknownModel, match=r"; did you mean 'gpt-4-turbo'"):
+        flowgpt.but(model="gpt4-turbo")
+    with pytest.raises(UnknownOption) as caught:
+        openai.but(colour="red")
+    assert "did you mean" not in str(caught.value)
 
 
 def test_every_option_of_a_body_has_a_type_and_a_check() -> None:

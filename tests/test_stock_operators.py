@@ -7,10 +7,13 @@ The table draws each operator once. A row is asked twice, as `stream.pipe(ops.de
 from __future__ import annotations
 
 import asyncio
+import inspect
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from operator import add, attrgetter
 from typing import Any, NamedTuple
 
@@ -27,6 +30,7 @@ from rxchat import Scope, Stream
 from rxchat import operators as ops
 from rxchat.errors import UsageError
 from rxchat.stream import Pump
+from rxchat.stream.plain_functions import OPERATORS
 from rxchat.testing import cold, draw, run_virtual
 from rxchat.testing.marbles import FRAME
 
@@ -363,9 +367,9 @@ def test_every_stock_operator_is_in_the_table_or_has_a_test_of_its_own() -> None
 
 
 def test_every_stock_operator_is_ours_to_import_and_only_a_few_mean_something_else() -> None:
-    assert {
-        name for name in stock.__all__ if getattr(ops, name) is not getattr(stock, name)
-    } == OURS
+    meant = {name: getattr(ops, name) for name in stock.__all__}
+    unchecked = {name: getattr(it, "__wrapped__", it) for name, it in meant.items()}
+    assert {name for name, it in unchecked.items() if it is not getattr(stock, name)} == OURS
 
 
 @named(TABLE)
@@ -397,6 +401,57 @@ ONLY_A_SUBJECT = {"multicast"}  # the fluent method knows neither `subject_facto
 def test_a_fluent_method_gives_the_same_stream(row: Row) -> None:
     stream = play(row.picture).pipe(*row.before())
     assert listen(row.ask(stream), *row.after()) == row.result
+
+
+async def later(*_: object) -> bool:
+    return True
+
+
+class Later:
+    """What is called and awaited, and is no function."""
+
+    async def __call__(self, *_: object) -> bool:
+        return True
+
+
+ASYNC = {"a function": later, "a part of one": partial(later, 1), "an object": Later()}
+FUNCTIONS = re.compile("Mapper|Predicate|Accumulator|Comparer|Callable")
+AFTER = {"catch": (), "group_by_until": (None,), "group_join": (rx.of(1),), "join": (rx.of(1),)}
+AFTER |= {"contains": (1,), "sequence_equal": (rx.of(1),), "buffer_toggle": (rx.of(1),)}
+AFTER |= {"window_toggle": (rx.of(1),), "multicast": (None,), "to_dict": (str,)}
+
+
+def takes_functions(operator: Callable[..., Any]) -> bool:
+    """Whether its signature says so; `flat_map` takes a stream, too, and says nothing."""
+    given = inspect.signature(operator).parameters.values()
+    return any(FUNCTIONS.search(str(it.annotation)) for it in given)
+
+
+def test_all_stock_operators_that_take_functions_refuse_async_ones() -> None:
+    taking = {name for name in stock.__all__ if takes_functions(getattr(stock, name))}
+    taking -= {"to_future"}  # which makes a future, and of whatever kind
+    assert taking | {"flat_map", "flat_map_indexed"} == set(OPERATORS)
+
+
+@pytest.mark.parametrize("kind", ASYNC)
+@pytest.mark.parametrize("fluent", [False, True])
+@pytest.mark.parametrize("name", OPERATORS)
+def test_an_async_function_is_refused_where_a_plain_one_belongs(
+    name: str, fluent: bool, kind: str, letters: Stream[str]
+) -> None:
+    operator = getattr(letters if fluent else ops, name, None)
+    if operator is None:
+        assert name == "tap"
+        return
+    with pytest.raises(UsageError, match=rf"^{name}\(\) takes a plain function, and "):
+        operator(*AFTER.get(name, ()), ASYNC[kind])
+
+
+def test_what_to_write_instead_is_told_by_the_functions_name() -> None:
+    with pytest.raises(UsageError, match=r"later is async: write ops\.map_async\(later\)$"):
+        ops.map(later)
+    with pytest.raises(UsageError, match="put filter behind that"):
+        ops.filter(predicate=later)
 
 
 def test_nearly_every_operator_has_a_fluent_method() -> None:

@@ -408,6 +408,25 @@ async def test_an_operator_that_raises_ends_the_stream_and_is_not_retried() -> N
     assert counter.runs == 1
 
 
+def test_a_callback_that_fails_is_named_with_its_place() -> None:
+    def shout(chunk: object) -> str:
+        raise KeyError(chunk)
+
+    async def whisper(chunk: object) -> str:
+        return shout(chunk)
+
+    async def failing(pump: Pump[int]) -> None:
+        raise ConnectionLost("gone")
+
+    for stream, name in (
+        (rxchat.of(1).pipe(ops.map_async(whisper)), "whisper"),
+        (rxchat.fallback(source(failing), rxchat.of(1), when=shout), "shout"),
+    ):
+        with pytest.raises(CallbackFailed, match=rf"\(in {name}, test_stream\.py, line \d+\)"):
+            stream.run()
+    assert str(CallbackFailed.by(KeyError("x"))) == "a callback raised KeyError: 'x'"
+
+
 async def test_an_error_nobody_handles_is_reported_once_with_the_name(
     reports: list[dict[str, Any]],
 ) -> None:

@@ -60,6 +60,16 @@ def whole(*events: Event) -> list[ToolCall]:
     return run(tool_calls(), events)
 
 
+def now() -> str:
+    return "12:00"
+
+
+@pytest.mark.parametrize("operator", [tool_calls(), run_tools([now], again=rxchat.of)])
+def test_texts_have_no_calls_and_are_refused(operator: Any) -> None:
+    with pytest.raises(UsageError, match=r"put \w+\(.*\) before text\(\)"):
+        Scripted("Hel", "lo")("Hi").pipe(ops.text(), operator).run()
+
+
 @pytest.mark.parametrize(
     ("events", "calls"),
     [

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, TypeAlias
 import attrs
 
 from rxchat.cli import exits
-from rxchat.cli.naming import SPELLING, label_of, named
+from rxchat.cli.naming import SPELLING, is_spelling, label_of, named
 from rxchat.cli.numbers import footer
 from rxchat.cli.pages import add_output_options, console_for, json_line
 from rxchat.cli.untrusted import clean
+from rxchat.errors import UsageError
 from rxchat.events import Event, Finish, Refusal, Reset, Text
 from rxchat.operators.asking.meters import Meter, meter
 from rxchat.operators.gathering.side_by_side import Labelled, LabelledError, side_by_side
@@ -41,6 +42,11 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(said: argparse.Namespace) -> int:
+    if is_spelling(said.question):
+        raise UsageError(
+            f"{said.question!r} is a provider: say the question first, as in "
+            f'compare "Why is the sky blue?" {said.question} {" ".join(said.providers)}'
+        )
     return asyncio.run(_compare(said))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
+from pathlib import Path
 
 from rxchat.cli import exits
 
@@ -12,11 +13,16 @@ __all__ = ["add"]
 
 
 def add(parser: argparse.ArgumentParser) -> None:
-    """Nothing can be said to it."""
+    """What can be said to it."""
+    parser.add_argument(
+        "--save", metavar="FOLDER", type=Path, help="keep the picture of each scene there, as SVG"
+    )
     parser.set_defaults(run=_run)
 
 
 def _run(said: argparse.Namespace) -> int:
     from rxchat.demo import demo
 
-    return exits.OK if asyncio.run(demo(sys.stdout)) else exits.FAILED
+    if said.save is not None:
+        said.save.mkdir(parents=True, exist_ok=True)
+    return exits.OK if asyncio.run(demo(sys.stdout, said.save)) else exits.FAILED

@@ -10,10 +10,17 @@ import argparse
 import re
 
 from rxchat import providers
-from rxchat.errors import UsageError
+from rxchat.errors import UsageError, meant
 from rxchat.provider import Provider
 
-__all__ = ["SPELLING", "add_provider_options", "label_of", "named", "of_options"]
+__all__ = [
+    "SPELLING",
+    "add_provider_options",
+    "is_spelling",
+    "label_of",
+    "named",
+    "of_options",
+]
 
 SPELLING = "a provider, NAME[:MODEL][@URL]: openai, ollama:llama3.2, vllm:mine@http://gpu:8000/v1"
 _SPELT = re.compile(r"(?P<name>[^:@]*)(?::(?P<model>.*?))?(?:@(?P<url>https?://.*))?", re.DOTALL)
@@ -28,13 +35,26 @@ def named(spelt: str) -> Provider:
     said = _SPELT.fullmatch(spelt)
     known = providers.services()
     if said is None or said["name"] not in known:
-        raise UsageError(f"there is no provider {spelt!r}; there are {', '.join(known)}")
+        word = spelt if said is None else said["name"]
+        raise UsageError(
+            f"there is no provider {spelt!r}; there are {', '.join(known)}{meant(word, known)}"
+        )
     if said["url"] is None and "@" in spelt and re.search(r"@([\w.-]*:\d+.*)?$", spelt):
         raise UsageError(f"say the address in {spelt!r} with http:// or https://")
     provider: Provider = known[said["name"]]
     if said["url"]:
         provider = provider.but(base_url=said["url"])
     return provider.but(model=said["model"]) if said["model"] else provider
+
+
+def is_spelling(text: str) -> bool:
+    """Whether a text looks like a provider, and not like something to ask.
+
+    >>> is_spelling("openai:gpt-5"), is_spelling("openai: who is that?")
+    (True, False)
+    """
+    said = _SPELT.fullmatch(text)
+    return said is not None and said["name"] in providers.services() and " " not in text
 
 
 def label_of(provider: Provider) -> str:

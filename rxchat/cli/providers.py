@@ -39,13 +39,15 @@ class Standing:
     found: tuple[str, ...]
     missing: tuple[str, ...]
     trouble: str | None
+    needs_key: bool = True
 
     @property
     def ready(self) -> bool:
         return self.trouble is None
 
     def row(self) -> tuple[str, str, str, str]:
-        how = f"ready, with {', '.join(self.found)}" if self.found else "ready"
+        how = "ready" if self.needs_key else "no key needed"
+        how += f", with {', '.join(self.found)}" if self.found else ""
         return self.name, self.model, self.trouble or how, self.address
 
 
@@ -61,6 +63,7 @@ def standing(provider: Provider) -> Standing:
         found=tuple(_set(wanted)),
         missing=tuple(name for name in wanted if not environ.get(name)),
         trouble=_trouble(provider),
+        needs_key=provider.auth is not None and provider.auth.missing is not None,
     )
 
 

@@ -23,6 +23,7 @@ from rxchat.operators.indexed import (
     switch_map_indexed,
 )
 from rxchat.operators.wire import answer, decode, events, send, sign, text
+from rxchat.stream.plain_functions import OPERATORS as _TAKE_FUNCTIONS, plain as _plain
 
 if TYPE_CHECKING:
     from rxchat.operators.asking.breaking import Breaker as Breaker
@@ -116,6 +117,9 @@ _FILES = {
     "tools.running": ("run_tools",),
     "tools.whole_calls": ("tool_calls",),
 }
+if not TYPE_CHECKING:
+    globals().update({name: _plain(name, globals()[name]) for name in _TAKE_FUNCTIONS})
+
 _FILE_OF = {word: file for file, words in _FILES.items() for word in words}
 
 __all__ = [

@@ -313,6 +313,11 @@ class ApiKey:
         by_key = Key(of_a_key, _HEADERS[header])(key, setting)
         return by_key or Key(of_a_token)(None, setting)
 
+    def header(self, setting: Callable[[str], str]) -> str | None:
+        """The header that a key goes in, for who looks."""
+        by_key = _HEADERS.get(setting("auth"))
+        return by_key and Key(self.variables, by_key).header(setting)
+
 
 MESSAGES = Format(
     path="/v1/messages",

@@ -46,6 +46,10 @@ class AWSKeys:
     def missing(self) -> str:
         return f"pass key=..., or set {_BEARER}, or {' and '.join(_PAIR)}"
 
+    def header(self, setting: Callable[[str], str]) -> str:
+        """The header that it goes in, or the signature that it makes, for who looks."""
+        return "Authorization"
+
     def _signature(self, key: object, setting: Callable[[str], str]) -> Signature:
         if isinstance(key, str):
             return bearer(clean(key))

@@ -10,6 +10,7 @@ from reactivex.abc import DisposableBase
 from reactivex.disposable import Disposable
 from reactivex.internal import default_error
 
+from rxchat.errors import CallbackFailed
 from rxchat.stream.scope import Scope
 
 __all__ = ["Guard", "Hop", "ignore", "lift", "lifted"]
@@ -71,6 +72,12 @@ class Guard(DisposableBase, Generic[T]):
             self.is_stopped = True
             try:
                 self._on_completed()
+            except CallbackFailed:  # who stands nearer has told it already
+                raise
+            except Exception as bug:
+                failure = CallbackFailed.by(bug)
+                self._on_error(failure)
+                raise failure from bug
             finally:
                 self.dispose()
 

@@ -17,6 +17,7 @@ from reactivex.disposable import Disposable, SingleAssignmentDisposable
 from rxchat.errors import Aborted, EmptyStream, LoopError, UsageError
 from rxchat.stream.cursor import Cursor
 from rxchat.stream.hops import Guard, ignore
+from rxchat.stream.plain_functions import OPERATORS, plain
 from rxchat.stream.pump import Pump
 from rxchat.stream.scope import Scope
 
@@ -32,6 +33,7 @@ E = TypeVar("E")
 F = TypeVar("F")
 
 Op: TypeAlias = Callable[[Observable[A]], Observable[B]]  # what goes into `.pipe(...)`
+Preview: TypeAlias = Callable[[], tuple[list[tuple[str, str]], str]]  # facts, and a block of text
 
 
 class Stream(Observable[T_co]):
@@ -42,6 +44,8 @@ class Stream(Observable[T_co]):
     """
 
     name = "stream"
+    preview: Preview | None = None
+    """What its first request would be, for who looks at it; None if that is not known."""
 
     def __init__(self, subscribe: abc.Subscription[T_co] | None = None) -> None:
         # Without the base's: a lock for every stream costs more than all else that is in it.
@@ -128,35 +132,35 @@ class Stream(Observable[T_co]):
         """Compose operators, left to right; what they give is a `Stream` again."""
         result: Any = self
         for operator in operators:  # each gets a Stream, so that whatever it does has our clock
-            result = wrap(operator(result), self.name)
+            result = wrap(operator(result), self.name, self.preview)
             if isinstance(result, FunctionType):
                 word = getattr(operator, "__name__", "operator")
                 raise UsageError(f"pipe() takes operators, not the function {word}: write {word}()")
         return result
 
     def __add__(self, other: Observable[Any]) -> Stream[Any]:
-        return wrap(super().__add__(other), self.name)
+        return wrap(super().__add__(other), self.name, self.preview)
 
     __iadd__ = __add__
 
     def __getitem__(self, key: slice | int) -> Stream[T_co]:
-        return wrap(super().__getitem__(key), self.name)
+        return wrap(super().__getitem__(key), self.name, self.preview)
 
     __iter__ = None  # `for` without `async` is a TypeError, and not an endless loop
 
     # reactivex's fluent methods go through `pipe`, but for these.
 
     def dematerialize(self) -> Stream[Any]:
-        return wrap(super().dematerialize(), self.name)
+        return wrap(super().dematerialize(), self.name, self.preview)
 
     def exclusive(self) -> Stream[Any]:
-        return wrap(super().exclusive(), self.name)
+        return wrap(super().exclusive(), self.name, self.preview)
 
     def pluck(self, key: str) -> Stream[Any]:
-        return wrap(super().pluck(key), self.name)
+        return wrap(super().pluck(key), self.name, self.preview)
 
     def switch_latest(self) -> Stream[Any]:
-        return wrap(super().switch_latest(), self.name)
+        return wrap(super().switch_latest(), self.name, self.preview)
 
     # In reactivex 6.1, all subscriptions to an indexed operator share one counter, so that a second
     # run, or a retry, goes on where the first one ended. These are made anew each time.
@@ -174,7 +178,7 @@ class Stream(Observable[T_co]):
         return self._anew(super().skip_while_indexed, *args, **named)
 
     def _anew(self, make: Callable[..., Observable[A]], *args: Any, **named: Any) -> Stream[A]:
-        return wrap(reactivex.defer(lambda _: make(*args, **named)), self.name)
+        return wrap(reactivex.defer(lambda _: make(*args, **named)), self.name, self.preview)
 
     def retry(self, retry_count: int | None = None) -> Stream[T_co]:
         """Refuse: reactivex's `retry` asks again at once, and repeats what was heard."""
@@ -182,6 +186,16 @@ class Stream(Observable[T_co]):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name!r}: cold, one run per subscription>"
+
+    _sentence = "Cold: nothing is sent until you run it, and each run begins anew."
+    _how = "await stream\nasync for item in stream: ...\nawait show(stream)  # of rxchat.notebook"
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        from rxchat.stills import Card
+
+        rows, block = self.preview() if self.preview is not None else ([], "")
+        rows = [("run it", self._how), *rows]
+        return Card(self.name, "a stream", self._sentence, rows, block).bundle()
 
     def __aiter__(self) -> Cursor[T_co]:
         return Cursor(self)
@@ -217,6 +231,11 @@ class Stream(Observable[T_co]):
         return cast(T_co, last)
 
 
+for _name in OPERATORS:
+    if _fluent := getattr(Stream, _name, None):
+        setattr(Stream, _name, plain(_name, _fluent))
+
+
 def source(run: Callable[[Pump[T]], Awaitable[None]], name: str | None = None) -> Stream[T]:
     """A stream from an async function, which is called once per subscription.
 
@@ -243,19 +262,32 @@ def source(run: Callable[[Pump[T]], Awaitable[None]], name: str | None = None) -
 class Connectable(ConnectableObservable[T], Stream[T]):
     """What `publish` and its kin give: a stream that begins with `connect()`."""
 
+    _sentence = "Nothing is sent until connect(), which runs it once for all who listen."
+    _how = "stream.subscribe(...)\nstream.connect()"
+
     def ref_count(self) -> Stream[T]:
-        return wrap(super().ref_count(), self.name)
+        return wrap(super().ref_count(), self.name, self.preview)
+
+    def __repr__(self) -> str:
+        return f"<Connectable {self.name!r}: one run for all, which begins with connect()>"
 
 
 class Group(GroupedObservable[Any, T], Stream[T]):
     """One of the streams that `group_by` gives, with its `key`."""
 
+    _sentence = "A part of a stream that runs: it says what comes from now on."
+
+    def __repr__(self) -> str:
+        return f"<Group {self.name!r} of {self.key!r}: a part of a stream that runs>"
+
 
 @overload
-def wrap(observable: Observable[T], name: str = "stream") -> Stream[T]: ...
+def wrap(
+    observable: Observable[T], name: str = "stream", preview: Preview | None = None
+) -> Stream[T]: ...
 @overload
-def wrap(observable: A, name: str = "stream") -> A: ...
-def wrap(observable: Any, name: str = "stream") -> Any:
+def wrap(observable: A, name: str = "stream", preview: Preview | None = None) -> A: ...
+def wrap(observable: Any, name: str = "stream", preview: Preview | None = None) -> Any:
     """Make a plain Observable a `Stream`, and a list of them a list of streams.
 
     Anything else stays what it is.
@@ -263,18 +295,21 @@ def wrap(observable: Any, name: str = "stream") -> Any:
     kind = cast("object", type(observable))
     if kind is Observable:
         # The same subscribe function, not one around it: that saves a hop per item.
-        return _named(Stream(observable._subscribe), name)
+        return _named(Stream(observable._subscribe), name, preview)
     if kind is list:
-        return [wrap(part, name) for part in observable]
+        return [wrap(part, name, preview) for part in observable]
     if kind is ConnectableObservable:
-        return _named(Connectable(observable.source, observable.subject), name)
+        return _named(Connectable(observable.source, observable.subject), name, preview)
     if kind is GroupedObservable:
-        return _named(Group(observable.key, observable.underlying_observable), name)
+        group = Group(observable.key, observable.underlying_observable)
+        return _named(group, name, preview)
     return observable
 
 
-def _named(stream: Stream[T], name: str) -> Stream[T]:
+def _named(stream: Stream[T], name: str, preview: Preview | None = None) -> Stream[T]:
     stream.name = name
+    if preview is not None:
+        stream.preview = preview
     return stream
 
 

@@ -235,19 +235,27 @@ class LocalServer:
 
     # Sockets are accepted by hand: `asyncio.Server` loses those that come while it closes, and
     # waits for handshakes that never end. (On Windows this needs a selector event loop.)
-    async def __aenter__(self) -> Self:
+    async def start(self) -> Self:
+        """Listen until `stop()`, as `async with` does: for the cells of a notebook."""
         self._listener = socket.create_server(("127.0.0.1", self.port), backlog=1024)
         self._listener.setblocking(False)
         self.port = self._listener.getsockname()[1]
         asyncio.get_running_loop().add_reader(self._listener, self._accept)
         return self
 
-    async def __aexit__(self, *exc_info: object) -> None:
+    async def stop(self) -> None:
+        """Hang up on everybody, and listen no more."""
         asyncio.get_running_loop().remove_reader(self._listener)
         self._listener.close()
         for task in self._lines:
             task.cancel()
         await asyncio.gather(*self._lines, return_exceptions=True)
+
+    async def __aenter__(self) -> Self:
+        return await self.start()
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.stop()
 
     def _accept(self) -> None:
         with suppress(BlockingIOError, ConnectionAbortedError):

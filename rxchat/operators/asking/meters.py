@@ -78,6 +78,8 @@ class Run:
     """Characters of text, reasoning, refusals, and arguments of tool calls."""
     moments: array[float] = Factory(lambda: array("d"))
     """When each content event came."""
+    grown: array[int] = Factory(lambda: array("Q"))
+    """How many characters there were then."""
     usage: Usage | None = None
     finish: str | None = None
     outcome: Outcome = "running"
@@ -147,7 +149,7 @@ class Run:
         """Forget the answer so far: it begins anew."""
         self.restarts += 1
         self.chars, self.opening = 0, None
-        self.moments = array("d")
+        self.moments, self.grown = array("d"), array("Q")
 
     def end(self, outcome: Outcome, error: Exception | None, moment: float) -> None:
         """Keep the last numbers, and nothing of the call: it knows keys."""
@@ -269,6 +271,7 @@ class _Reading(Hop[Any], Watch, DisposableBase):
             self._note(item)
         if content:
             run.moments.append(self._time() - self._began)
+            run.grown.append(run.chars)
             if run.opening is None:
                 run.open()
         self._emit(item)

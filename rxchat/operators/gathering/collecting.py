@@ -173,6 +173,22 @@ class Answer:
     def __str__(self) -> str:
         return self.text
 
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        from rxchat.stills import Card
+
+        usage = self.usage or Usage()
+        facts = {
+            "finish": self.finish,
+            "calls": "\n".join(f"{call.name}({call.arguments})" for call in self.tool_calls),
+            "refusal": self.refusal,
+            "reasoning": self.reasoning and f"{len(self.reasoning):,} characters",
+            "tokens": usage.output and f"{usage.input or 0:,} in, {usage.output:,} out",
+            "first": self.first is not None and f"after {self.first:.2f} s of {self.total:.2f}",
+            "others": self.others and str(len(self.others)),
+        }
+        rows = [(name, str(fact)) for name, fact in facts.items() if fact]
+        return Card("an answer", self.model, rows=rows, block=self.text).bundle()
+
 
 def collect() -> Callable[[Observable[Any]], Observable[Answer]]:
     """One `Answer` at the end: text, reasoning, tool calls, usage, finish, timings.

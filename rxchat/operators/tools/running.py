@@ -204,6 +204,8 @@ class _Turns(DisposableBase):
             self._usage = item
         elif kind is Finish:
             self._finishes.append(item)
+        elif isinstance(item, str):
+            self._fail(UsageError("texts have no calls: put run_tools(...) before text()"))
         else:
             self._note(item)
             self._emit(item)

@@ -6,7 +6,7 @@ import msgspec
 from reactivex import abc
 
 from rxchat.calls import TURN, Calls, whole_call
-from rxchat.errors import Garbled
+from rxchat.errors import Garbled, UsageError
 from rxchat.events import Event, Finish, Other, Reset, ToolCall
 from rxchat.stream import Hop, Op, lifted
 
@@ -57,6 +57,10 @@ class _WholeCalls(Hop[Event]):
             self._open.clear()
         elif type(item) is Other and item.name == TURN:
             self._close(*self._open)
+        elif isinstance(item, str):
+            self.observer.on_error(
+                UsageError("texts have no calls: put tool_calls() before text()")
+            )
 
     def on_completed(self) -> None:
         self._close(*self._open)
