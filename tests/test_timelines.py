@@ -228,6 +228,7 @@ def test_a_wrong_argument_is_refused_at_once(wrong: Callable[[], object]) -> Non
 # Which lanes are drawn ----------------------------------------------------------------------------
 
 WHOLE = Row("race", 0.0, part="whole")
+HEARD = Mark(0.1, "text", "Hello")
 
 
 def labels(*rows: Row) -> list[str]:
@@ -261,6 +262,14 @@ def labels(*rows: Row) -> list[str]:
                 *(Row(n, 0.0, part="attempt", parent=1) for n in "ab"),
             ],
             ["a", "b", "won"],
+        ),
+        (  # the only request of a lane that was asked for
+            [Row("a", 0.0, [HEARD]), Row("openai", 0.0, [HEARD], part="attempt", parent=0)],
+            ["a"],
+        ),
+        (  # and of one that says something else
+            [Row("a", 0.0), Row("openai", 0.0, [HEARD], part="attempt", parent=0)],
+            ["openai", "a"],
         ),
     ],
 )

@@ -101,15 +101,28 @@ class Layout:
 def _drawn(rows: Sequence[Row]) -> Iterator[Drawn]:
     """The rows that are worth a lane: parts first, and then the whole that was heard of them.
 
-    What stands between a whole and its parts, as a `retry` that is raced, says nothing of its own.
+    What stands between a whole and its parts, as a `retry` that is raced, says nothing of its own;
+    nor does the only request of a lane that a person has named, if it said the same.
     """
     parts: dict[int | None, list[int]] = {}
     for place, row in enumerate(rows):
         parts.setdefault(row.parent, []).append(place)
 
+    def is_echo(row: Row) -> bool:
+        above = None if row.parent is None else rows[row.parent]
+        return (
+            row.part == "attempt"
+            and above is not None
+            and above.part == "named"
+            and len(parts[row.parent]) == 1
+            and _content(row) == _content(above)
+        )
+
     def worth(place: int) -> bool:
         mine = parts.get(place, [])
-        if not mine or rows[place].part == "named":
+        if not mine:
+            return not is_echo(rows[place])
+        if rows[place].part == "named":
             return True
         if rows[place].part == "attempt":
             return False
@@ -136,6 +149,10 @@ def _drawn(rows: Sequence[Row]) -> Iterator[Drawn]:
         number = f" #{so_far[name]}" if total[name] > 1 else ""
         label = cut(visible(name), NAMES - len(number)) + number
         yield Drawn(rows[place], label, hues.get(name, 0), place in wholes)
+
+
+def _content(row: Row) -> list[tuple[str, str]]:
+    return [(mark.kind, mark.words) for mark in row.marks if mark.kind in CONTENT]
 
 
 # Words --------------------------------------------------------------------------------------------

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from html import escape
+from itertools import groupby
+from operator import attrgetter
 
 from attrs import Factory, define, field, frozen
 
@@ -25,9 +27,14 @@ __all__ = ["END_SIGNS", "SIGNS", "Lane", "Plot", "told"]
 ROUND = 5.5  # radius of a bead
 SIGN = 0.62  # of its size: how wide a letter is
 BIN = 4.0  # pixels of one bar of a band
-CROWDED = 1.5  # items per bar; more make a band
+CROWDED = 1.5  # items per bar; more make a band,
+MANY = 24  # unless there are so few
+ROOM = 20.0  # pixels behind the axis that words may use
+WIDTHS = (24, 14)  # letters under a bead: as many as fit, or as few as must
 TALL = 16.0  # half of the tallest bar
+TOKEN = 10.5  # size of the words under a bead
 SEAMS = frozenset({"committed", "restart", "resume"})  # these are in front
+BEFORE: Mapping[Kind, float] = {"restart": 13, "resume": 11}  # pixels: what follows is seen, too
 
 
 @frozen
@@ -125,6 +132,7 @@ class Lane:
     drawn: Drawn
     plot: Plot
     y: float
+    tells_silences: bool = True
     _above: _Shelf = field(factory=_Shelf, init=False)
     _below: tuple[_Shelf, _Shelf] = field(factory=lambda: (_Shelf(), _Shelf()), init=False)
 
@@ -133,8 +141,10 @@ class Lane:
         drawn, y = self.drawn, self.y
         row, x = drawn.row, self.plot.x
         end = x(drawn.last)
-        why = list(self._why(end))
         content = drawn.content
+        if content and end - x(content[-1].at) < ROUND:
+            end += 2 * ROUND  # the last bead is seen beside its end
+        why = list(self._why(end))
         begin = x(row.began)
         speaks = x(content[0].at) if content else end
         yield element("path", class_="wait", d=f"M{begin:.1f} {y:.1f}H{speaks:.1f}")
@@ -144,10 +154,11 @@ class Lane:
         )
         if content:
             yield from self._flag(speaks, content[0].at - row.began)
-        yield from self._silences()
+        if self.tells_silences:
+            yield from self._silences()
         rest = [mark for mark in drawn.marks if mark.kind not in CONTENT]
         yield from (self._sign(mark) for mark in rest if mark.kind not in SEAMS)
-        if _crowd(content, x) > CROWDED:
+        if len(content) > MANY and _crowd(content, x) > CROWDED:
             yield from self._band(content)
         else:
             yield from self._tokens(content)
@@ -163,7 +174,8 @@ class Lane:
             if mark.kind not in ("text", "item")
             else mark.words
         )
-        return sign(self.plot.x(mark.at), self.y, told(mark.at, what))
+        x = self.plot.x(mark.at) - BEFORE.get(mark.kind, 0)
+        return sign(x, self.y, told(mark.at, what))
 
     def _why(self, end: float) -> Iterator[str]:
         """The error beside its cross, or above it, if there is no room."""
@@ -193,11 +205,13 @@ class Lane:
         """The first content: a flag with the time that it took."""
         top, words = self.y - 23, seconds(waited)
         title = told(waited, f"first content after {words}")
+        width = 12 + columns(words) * 11 * SIGN
+        side = 1 if x + width < self.plot.right + ROOM else -1
         yield element("path", class_="mark", d=f"M{x:.1f} {self.y - 6:.1f}V{top:.1f}")
-        pennant = f"M{x:.1f} {top - 1:.1f}l9 4l-9 4Z"
+        pennant = f"M{x:.1f} {top - 1:.1f}l{9 * side} 4l{-9 * side} 4Z"
         yield element("path", title, class_="solid", d=pennant)
-        if self._above.takes(x, x + 12 + columns(words) * 11 * SIGN):
-            yield text(words, "first", x + 12, top + 7)
+        if self._above.takes(*sorted((x, x + side * width))):
+            yield text(words, "first", x + 12 * side, top + 7, "start" if side > 0 else "end")
 
     def _silences(self) -> Iterator[str]:
         """How long nothing came, where that is long; the first wait is on the flag."""
@@ -210,20 +224,29 @@ class Lane:
             if is_long and self._above.takes(middle - half, middle + half):
                 yield text(words, "small", middle, self.y - 9, "middle")
 
-    def _tokens(self, content: list[Mark]) -> Iterator[str]:
+    def _tokens(self, content: list[Mark]) -> list[str]:
         """The words under their beads, in two lines, if there is room for all of them."""
-        shelves = dict(zip((self.y + 17, self.y + 27), self._below, strict=True))
+        for width in WIDTHS:
+            if placed := self._placed(content, width):
+                return placed
+        return []
+
+    def _placed(self, content: list[Mark], width: int) -> list[str]:
+        shelves = {
+            self.y + height: _Shelf([*shelf.taken])
+            for height, shelf in zip((18.5, 29.5), self._below, strict=True)
+        }
         placed: list[str] = []
-        for mark in content:
-            words = cut(visible(mark.words.strip()), 14)
-            half = columns(words) * 9.5 * SIGN / 2 + 1
-            x = self.plot.x(mark.at)
+        for at, said in _moments(content):
+            words = cut(visible(said), width)
+            half = columns(words) * TOKEN * SIGN / 2 + 1
+            x = min(self.plot.x(at), self.plot.right + ROOM - half)
             free = (y for y, shelf in shelves.items() if shelf.takes(x - half, x + half))
             y = next(free, None)
             if y is None:
-                return
+                return []
             placed.append(text(words, "token", x, y, "middle"))
-        yield from placed
+        return placed
 
     def _band(self, content: list[Mark]) -> Iterator[str]:
         """Too many for beads: a bar for each few pixels, the taller the more there are."""
@@ -241,6 +264,14 @@ class Lane:
                 "rx": 1,
             }
             yield element("rect", title, class_="bar", **box)
+
+
+def _moments(content: list[Mark]) -> Iterator[tuple[float, str]]:
+    """When something was said, and what; if it was more than two things at once, they are one."""
+    for at, marks in groupby(content, key=attrgetter("at")):
+        said = [mark.words for mark in marks]
+        for words in said if len(said) <= 2 else ["".join(said)]:
+            yield at, words.strip()
 
 
 def _bins(content: list[Mark], x: Callable[[float], float]) -> dict[int, list[Mark]]:

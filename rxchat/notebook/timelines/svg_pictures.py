@@ -20,29 +20,39 @@ MARGIN = 22.0
 HIGH = 60.0  # of a lane
 MIDDLE = 0.46  # of that: words are below
 HEADER, AXIS, LEGEND = 44.0, 24.0, 40.0
+MEAN = 8.0  # of a compact picture: what is left of header, legend and margins
 LETTER = 7.0  # pixels of a letter of the legend
 
 
-def svg(rows: Sequence[Row], title: str = "", theme: Theme = "auto", width: int = 880) -> str:
+def svg(
+    rows: Sequence[Row],
+    title: str = "",
+    theme: Theme = "auto",
+    width: int = 880,
+    compact: bool = False,
+) -> str:
     """The picture of these rows."""
     if width < LEAST:
         raise UsageError(f"a picture is at least {LEAST} pixels wide, not {width}")
     layout = Layout(rows)
     lanes = layout.lanes[:MOST]
-    top = HEADER + AXIS
+    header, margin = (MEAN, MEAN) if compact else (HEADER, MARGIN)
+    top = header + AXIS
     bottom = top + HIGH * max(1, len(lanes))
-    height = bottom + LEGEND + (18 if len(layout.lanes) > MOST else 0)
-    plot = Plot(MARGIN + _gutter(lanes), width - MARGIN - 14, layout.span)
+    more = 18.0 if len(layout.lanes) > MOST else 0.0
+    height = bottom + more + (0 if compact else LEGEND)
+    gutter = _gutter(lanes, 40, ()) if compact else _gutter(lanes, 90, [it.caption for it in lanes])
+    plot = Plot(margin + gutter, width - margin - 14, layout.span)
     middles = [top + HIGH * (place + MIDDLE) for place in range(len(lanes))]
     return element(
         "svg",
         element("style", sheet(theme)),
-        element("rect", class_="paper", **_box(0.5, 0.5, width - 1, height - 1, 12)),
-        *_header(layout, title, width),
+        *(() if compact else _frame(layout, title, width, height)),
         *_axis(layout, plot, top, bottom),
         *_again(lanes, middles, plot),
-        *(_lane(lane, plot, y, width) for lane, y in zip(lanes, middles, strict=True)),
-        *_foot(layout, bottom, width),
+        *(_lane(it, plot, y, margin, compact) for it, y in zip(lanes, middles, strict=True)),
+        *_more(layout, bottom),
+        *(() if compact else _legend(layout, bottom + more, width)),
         xmlns="http://www.w3.org/2000/svg",
         class_=PICTURE,
         viewBox=f"0 0 {width} {height:.0f}",
@@ -53,17 +63,20 @@ def svg(rows: Sequence[Row], title: str = "", theme: Theme = "auto", width: int 
     )
 
 
-def _gutter(lanes: Sequence[Drawn]) -> float:
+def _gutter(lanes: Sequence[Drawn], least: float, captions: Sequence[str]) -> float:
     """Room for names and what there is to say of them."""
-    widths = [max(columns(lane.label) * 8.4, columns(lane.caption) * 6.1) for lane in lanes]
-    return min(230.0, max([90.0, *widths])) + 18
+    widths = [columns(lane.label) * 8.4 for lane in lanes]
+    widths += [columns(caption) * 6.1 for caption in captions]
+    return min(230.0, max([least, *widths])) + 18
 
 
 def _box(x: float, y: float, width: float, height: float, rx: float) -> dict[str, float]:
     return {"x": x, "y": y, "width": width, "height": height, "rx": rx}
 
 
-def _header(layout: Layout, title: str, width: int) -> Iterator[str]:
+def _frame(layout: Layout, title: str, width: int, height: float) -> Iterator[str]:
+    """The paper, and what is written above."""
+    yield element("rect", class_="paper", **_box(0.5, 0.5, width - 1, height - 1, 12))
     count = len(layout.lanes)
     said = f"{count} lane{'s' * (count != 1)} · {seconds(layout.span)}"
     room = int((width - 2 * MARGIN) / 9.5) - columns(said)
@@ -93,27 +106,31 @@ def _again(lanes: Sequence[Drawn], middles: Sequence[float], plot: Plot) -> Iter
             yield element("path", title, class_="again", d=d)
 
 
-def _lane(drawn: Drawn, plot: Plot, y: float, width: int) -> str:
+def _lane(drawn: Drawn, plot: Plot, y: float, margin: float, compact: bool) -> str:
     hue = "heard" if drawn.is_whole else f"hue{drawn.hue % HUES}"
     gone = " gone" if drawn.row.outcome in ("lost", "hung up") else ""
-    box = _box(MARGIN - 10, y - HIGH * MIDDLE + 2, width - 2 * MARGIN + 20, HIGH - 4, 8)
+    left, right = max(1.0, margin - 10), plot.right + 24
+    box = _box(left, y - HIGH * MIDDLE + 2, right - left, HIGH - 4, 8)
     title = element("title", escape(visible(drawn.row.name)))
+    name = {"class_": "name", "x": margin, "y": y + (4 if compact else -2)}
     return element(
         "g",
         *([element("rect", class_="raised", **box)] if drawn.is_whole else []),
-        element("text", title, escape(drawn.label), class_="name", x=MARGIN, y=y - 2),
-        text(drawn.caption, "small", MARGIN, y + 14),
-        element("g", *Lane(drawn, plot, y).parts(), class_=f"{hue}{gone}"),
+        element("text", title, escape(drawn.label), **name),
+        *(() if compact else [text(drawn.caption, "small", margin, y + 14)]),
+        element("g", *Lane(drawn, plot, y, not compact).parts(), class_=f"{hue}{gone}"),
         class_="lane",
     )
 
 
-def _foot(layout: Layout, bottom: float, width: int) -> Iterator[str]:
-    """The signs that occur, and what they mean."""
+def _more(layout: Layout, bottom: float) -> Iterator[str]:
+    """How many lanes there is no room for."""
     if len(layout.lanes) > MOST:
-        more = f"and {len(layout.lanes) - MOST:,} more lanes"
-        yield text(more, "small", MARGIN, bottom + 14)
-        bottom += 18
+        yield text(f"and {len(layout.lanes) - MOST:,} more lanes", "small", MARGIN, bottom + 14)
+
+
+def _legend(layout: Layout, bottom: float, width: int) -> Iterator[str]:
+    """The signs that occur, and what they mean."""
     kinds = {mark.kind for lane in layout.lanes for mark in lane.marks}
     ends = {lane.row.outcome for lane in layout.lanes}
     known = [meant for kind, meant in SIGNS.items() if kind in kinds]

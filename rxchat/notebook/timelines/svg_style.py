@@ -1,4 +1,4 @@
-"""How a picture looks, light and dark; the colours are told apart by all kinds of eyes.
+"""How a picture looks, light and dark.
 
 Plain rules without variables, since not all that draws an SVG knows those. Each begins with the
 picture's class: in a notebook, a style sheet is the whole page's.
@@ -9,16 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from html import escape
 
+from rxchat.notebook.palette import PALETTES, Palette
 from rxchat.notebook.timelines.timeline import Theme
 
 __all__ = ["HUES", "PICTURE", "element", "sheet"]
 
 PICTURE = "rxchat-timeline"
 
-# https://jfly.uni-koeln.de/color/ without its red, which is for errors
-_LIGHT = ("#0072b2", "#d98e00", "#009e73", "#c2669a", "#3fa0d8", "#86693a")
-_DARK = ("#4db2f0", "#f2b53a", "#2fc99e", "#ea9fc8", "#93d5f8", "#cbae74")
-HUES = len(_LIGHT)
+HUES = len(PALETTES["light"].hues)
 
 _SANS = "ui-sans-serif,system-ui,'Segoe UI',Roboto,Helvetica,Arial,'DejaVu Sans',sans-serif"
 _MONO = "ui-monospace,Menlo,Consolas,'DejaVu Sans Mono',monospace"
@@ -28,7 +26,7 @@ _SHAPES: Mapping[str, str] = {
     ".title": "font-size:16px;font-weight:600",
     ".name": "font-size:13px;font-weight:600",
     ".small": "font-size:10.5px",
-    ".token": f"font-family:{_MONO};font-size:9.5px",
+    ".token": f"font-family:{_MONO};font-size:10.5px",
     ".grid": "stroke-width:1",
     ".line": "stroke-width:2;stroke-opacity:.45;fill:none",
     ".wait": "stroke-width:2;stroke-opacity:.55;stroke-linecap:round;stroke-dasharray:.1 6",
@@ -43,26 +41,24 @@ _SHAPES: Mapping[str, str] = {
 }
 
 
-def _colours(
-    paper: str, ink: str, quiet: str, rule: str, raised: str, fault: str, hues: tuple[str, ...]
-) -> Mapping[str, str]:
-    named = {"heard": ink, **{f"hue{number}": hue for number, hue in enumerate(hues)}}
+def _colours(of: Palette) -> Mapping[str, str]:
+    named = {"heard": of.ink, **{f"hue{number}": hue for number, hue in enumerate(of.hues)}}
     return {
-        ".paper": f"fill:{paper};stroke:{rule}",
-        ".raised": f"fill:{raised}",
-        ".title,.name": f"fill:{ink}",
-        ".small,.token": f"fill:{quiet}",
-        ".grid": f"stroke:{rule}",
-        ".again": f"stroke:{quiet}",
-        ".cross": f"stroke:{fault}",
-        ".why": f"fill:{fault}",
+        ".paper": f"fill:{of.paper};stroke:{of.rule}",
+        ".raised": f"fill:{of.raised}",
+        ".title,.name,.token": f"fill:{of.ink}",
+        ".small": f"fill:{of.quiet}",
+        ".grid": f"stroke:{of.rule}",
+        ".again": f"stroke:{of.quiet}",
+        ".cross": f"stroke:{of.fault}",
+        ".why": f"fill:{of.fault}",
         **{
             selector: rule
             for name, hue in named.items()
             for selector, rule in (
-                (f".{name} .bead", f"fill:{hue};stroke:{paper}"),
+                (f".{name} .bead", f"fill:{hue};stroke:{of.paper}"),
                 (f".{name} .bar", f"fill:{hue}"),
-                (f".{name} .hollow", f"fill:{paper};stroke:{hue}"),
+                (f".{name} .hollow", f"fill:{of.paper};stroke:{hue}"),
                 (f".{name} .line,.{name} .wait,.{name} .mark,.{name} .end", f"stroke:{hue}"),
                 (f".{name} .solid", f"fill:{hue}"),
                 (f".{name} .first", f"fill:{hue};font-size:11px;font-weight:700"),
@@ -71,10 +67,7 @@ def _colours(
     }
 
 
-_THEMES = {
-    "light": _colours("#ffffff", "#1b2430", "#66717f", "#e3e7ec", "#f4f6f9", "#c8400a", _LIGHT),
-    "dark": _colours("#12161d", "#e8edf3", "#93a0b0", "#2a323d", "#1b222c", "#ff8a5c", _DARK),
-}
+_THEMES = {theme: _colours(palette) for theme, palette in PALETTES.items()}
 
 
 def sheet(theme: Theme) -> str:

@@ -83,11 +83,15 @@ class Timeline:
         """What has been subscribed to, in that order."""
         return self._rows
 
-    def svg(self, *, theme: Theme = "auto", width: int = 880) -> str:
-        """The picture; `"auto"` is light or dark as the reader's screen is."""
+    def svg(self, *, theme: Theme = "auto", width: int = 880, compact: bool = False) -> str:
+        """The picture; `"auto"` is light or dark as the reader's screen is.
+
+        A compact one is for a page with words of its own: without frame, title, captions, lengths
+        of silences, and legend.
+        """
         from rxchat.notebook.timelines.svg_pictures import svg
 
-        return svg(self.rows, self.title, theme, width)
+        return svg(self.rows, self.title, theme, width, compact)
 
     def text(self, width: int = 80) -> str:
         """The picture for a terminal, at most `width` columns wide."""
