@@ -8,10 +8,10 @@
     │   ├── MissingKey          a key that is neither given nor in the environment
     │   ├── MissingSetting      a part of the address that is neither
     │   └── LoopError           an event loop is missing, or one too many (RuntimeError)
-    ├── TransportError        the connection failed                      (ConnectionError) ↻
+    ├── TransportError        the connection failed                      (ConnectionError)  ↻
     │   ├── ConnectFailed       it was never made                                           ↻
     │   ├── ConnectionLost      it broke before the answer                                  ↻
-    │   └── Deadline            it was silent for too long               (TimeoutError)    ↻
+    │   └── Deadline            it was silent for too long               (TimeoutError)     ↻
     ├── BadAnswer             bytes came, but not an answer
     │   ├── Truncated           the answer ended before its end                             ↻
     │   ├── EmptyAnswer         the answer ended before it began                            ↻
@@ -31,7 +31,7 @@
     │   └── Blocked             a bot check or firewall stands before the service
     ├── AllFailed             every source failed                        (ExceptionGroup)
     ├── CannotResume          half an answer that nobody can go on with
-    ├── CircuitOpen           not asked: its breaker is open             (ConnectionError)      ↻
+    ├── CircuitOpen           not asked: its breaker is open             (ConnectionError)  ↻
     ├── Rejected              an answer, or a piece of one, that a check of yours did not take
     ├── TooManyTurns          the model calls tools in more turns than it may
     ├── BrokenLine            a saved chat that cannot be read; `line` says where (ValueError)

@@ -56,7 +56,7 @@ class Card(NamedTuple):
             rows and f'<div style="{_ROWS}">{rows}</div>',
             self.block and _tag("pre", _BLOCK, self.block),
         )
-        return f'<div style="{_CARD}">{"".join(parts)}</div>'
+        return f'<div class="mathjax_ignore" style="{_CARD}">{"".join(parts)}</div>'
 
     def text(self) -> str:
         """The card for a terminal."""

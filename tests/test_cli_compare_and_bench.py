@@ -104,6 +104,13 @@ async def test_nothing_is_asked_if_one_cannot_be(left: LocalServer) -> None:
     assert "OPENAI_API_KEY" in err
 
 
+@pytest.mark.parametrize("question", ["openai", "openai:gpt-5", "ollama@http://127.0.0.1:1"])
+async def test_a_provider_in_the_place_of_the_question_is_told(question: str) -> None:
+    code, out, err = await piped("compare", question, "anthropic")
+    assert (code, out) == (2, "")
+    assert f"{question!r} is a provider: say the question first" in err
+
+
 async def test_a_bench_shows_a_bar_and_then_a_table(left: LocalServer, right: LocalServer) -> None:
     left.reply, right.reply = Reply("One", " two"), Reply("One", HOLD, " two")
     asked = ("bench", *both(left, right), "--runs", "2")

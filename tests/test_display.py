@@ -346,7 +346,7 @@ def test_all_words_are_escaped_and_nothing_is_loaded_or_run(make: Any) -> None:
     bundle = make()._repr_mimebundle_()
     page = Page(bundle["text/html"])
     assert set(page.tags) <= {"div", "span", "b", "pre"}
-    assert {name for name, _ in page.attributes} == {"style"}
+    assert {name for name, _ in page.attributes} == {"class", "style"}
     styles = " ".join(str(style) for _, style in page.attributes)
     assert "url" not in styles
     assert "#" not in styles  # colours are the page's own, light or dark

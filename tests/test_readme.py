@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import rxchat
+from docs_support import local_server
 from rxchat import operators as ops
 from rxchat import providers
 from rxchat.options import BODY
@@ -23,13 +22,8 @@ BLOCKS = re.findall(r"^```python\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
     """A local server in a process of its own, as a reader would have one."""
-    command = [sys.executable, "-m", "rxchat.testing", "--say", "Because of the air."]
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT
-    ) as server:
-        assert server.stdout is not None
-        yield server.stdout.readline().strip()
-        server.communicate()
+    with local_server(ROOT) as address:
+        yield address
 
 
 @pytest.fixture

@@ -263,6 +263,13 @@ def labels(*rows: Row) -> list[str]:
             ],
             ["a", "b", "won"],
         ),
+        (  # a deadline
+            [
+                Row("a", 0.0, ended=1.0, outcome="failed", part="whole"),
+                Row("a", 0.0, ended=1.0, outcome="hung up", part="attempt", parent=0),
+            ],
+            ["a", "heard"],
+        ),
         (  # the only request of a lane that was asked for
             [Row("a", 0.0, [HEARD]), Row("openai", 0.0, [HEARD], part="attempt", parent=0)],
             ["a"],

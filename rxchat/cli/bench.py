@@ -1,28 +1,22 @@
-"""`python -m rxchat bench`: how quick providers are, over many runs.
-
-Strategy. One request at a time, and the providers in turn, so that none slows another and an hour
-of heavy traffic is the same for all. The first run of each also makes the connection.
-"""
+"""`python -m rxchat bench`: how quick providers are, over many runs."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
 import json
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import count
-
-import attrs
+from typing import Any
 
 from rxchat.cli import exits
 from rxchat.cli.naming import SPELLING, label_of, named
-from rxchat.cli.numbers import percentile
 from rxchat.cli.pages import add_output_options, console_for
 from rxchat.cli.tables import print_table
-from rxchat.errors import ChatError
-from rxchat.events import Event
-from rxchat.operators.asking.meters import Run, meter
+from rxchat.notebook.measuring.measurements import Measured, Measurements
+from rxchat.notebook.measuring.rounds import Rounds
+from rxchat.notebook.measuring.summary import HEAD, cells
 from rxchat.stream import Stream
 
 __all__ = ["add"]
@@ -46,68 +40,44 @@ def _runs(text: str) -> int:
     return number
 
 
-@attrs.define(eq=False)
-class Measured:
-    """One of them, and what its runs were like."""
-
-    label: str
-    stream: Stream[Event]
-    runs: Sequence[Run]
-
-    def row(self) -> list[str]:
-        runs = [run for run in self.runs if run.outcome != "hung up"]
-        good = [run for run in runs if run.outcome == "completed"]
-        firsts = [run.first for run in good if run.first is not None]
-        rates = [run.rate for run in good if run.rate is not None]
-        failed = sum(run.outcome == "failed" for run in runs)
-        return [
-            self.label,
-            str(len(runs)),
-            str(failed),
-            *(_cell(firsts, percent, "{:.3f}") for percent in (0, 50, 95, 100)),
-            *(_cell(rates, percent, "{:,.0f}") for percent in (50, 5)),
-        ]
-
-
-HEAD = (
-    *("provider", "runs", "failed"),
-    *("first, s: best", "median", "p95", "worst"),
-    *("chars/s: median", "p5"),
-)
-
-
-def _cell(values: Sequence[float], percent: float, form: str) -> str:
-    return form.format(percentile(values, percent)) if values else "-"
-
-
 def _bench(said: argparse.Namespace) -> int:
-    measured = [_measured(spelt, said.question) for spelt in said.providers]
+    streams = _streams(said.providers, said.question)
+    measured: dict[str, list[Measured]] = {label: [] for label in streams}
     try:
-        asyncio.run(_measure(said, measured))
+        asyncio.run(_measure(said, streams, measured))
     finally:  # what was measured before Ctrl-C was paid for
         if not said.json:
-            print_table(console_for(said), HEAD, [each.row() for each in measured], right=1)
-    spoke = all(any(run.outcome == "completed" for run in each.runs) for each in measured)
+            lines = [cells(line) for line in Measurements(measured).summary()]
+            print_table(console_for(said), HEAD, lines, right=1)
+    spoke = all(any(run.outcome == "completed" for run in runs) for runs in measured.values())
     return exits.OK if spoke else exits.FAILED
 
 
-def _measured(spelt: str, question: str) -> Measured:
-    provider = named(spelt)
-    runs: list[Run] = []
-    return Measured(label_of(provider), provider(question).pipe(meter(runs.append)), runs)
+def _streams(spelt: Sequence[str], question: str) -> dict[str, Stream[Any]]:
+    """A stream for each; the same one may be asked twice."""
+    streams: dict[str, Stream[Any]] = {}
+    for provider in map(named, spelt):
+        name = label_of(provider)
+        labels = (name if number == 1 else f"{name} #{number}" for number in count(1))
+        streams[next(label for label in labels if label not in streams)] = provider(question)
+    return streams
 
 
-async def _measure(said: argparse.Namespace, measured: Sequence[Measured]) -> None:
-    with _progress(said, said.runs * len(measured)) as begin:
-        for number in range(1, said.runs + 1):
-            for each in measured:
-                begin(f"run {number} of {said.runs}: {each.label}")
-                try:
-                    await each.stream
-                except ChatError as error:
-                    exits.remark(f"{each.label}: {type(error).__name__}: {error}")
-                if said.json:
-                    print(json.dumps({"label": each.label, **each.runs[-1].row()}), flush=True)
+async def _measure(
+    said: argparse.Namespace,
+    streams: Mapping[str, Stream[Any]],
+    measured: Mapping[str, list[Measured]],
+) -> None:
+    rounds = Rounds(streams, said.runs)
+    with _progress(said, len(rounds)) as begin:
+        for turn in rounds:
+            begin(str(turn))
+            run = await turn.take()
+            if run.error is not None:
+                exits.remark(f"{turn.label}: {type(run.error).__name__}: {run.error}")
+            measured[turn.label].append(Measured.of(turn.label, turn.number, run))
+            if said.json:
+                print(json.dumps(measured[turn.label][-1].row), flush=True)
 
 
 @contextmanager

@@ -118,6 +118,9 @@ def _drawn(rows: Sequence[Row]) -> Iterator[Drawn]:
             and _content(row) == _content(above)
         )
 
+    def is_news(whole: Row, part: Row) -> bool:
+        return whole.outcome == "failed" and part.outcome != "failed"  # as at a deadline
+
     def worth(place: int) -> bool:
         mine = parts.get(place, [])
         if not mine:
@@ -126,8 +129,9 @@ def _drawn(rows: Sequence[Row]) -> Iterator[Drawn]:
             return True
         if rows[place].part == "attempt":
             return False
-        only = mine[0] if len(mine) == 1 else None
-        return only is None or (only in parts and rows[only].part != "named")
+        if len(mine) > 1 or is_news(rows[place], rows[mine[0]]):
+            return True
+        return mine[0] in parts and rows[mine[0]].part != "named"
 
     def walk(places: list[int]) -> Iterator[int]:
         met = {

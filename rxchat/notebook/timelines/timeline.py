@@ -126,8 +126,12 @@ class Timeline:
                 raise UsageError(f"{Path(path).name!r} is no saved timeline: its rows are mixed up")
         return Timeline(saved.rows, saved.title)
 
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+    def bundle(self) -> dict[str, str]:
+        """What a notebook keeps of it, by type."""
         return {"image/svg+xml": self.svg(), "text/plain": self.text()}
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        return self.bundle()
 
     def __repr__(self) -> str:
         return self.text()

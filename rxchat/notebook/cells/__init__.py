@@ -1,0 +1,1 @@
+"""Live cells: an answer that is drawn in a notebook while it comes, and stays there as HTML."""

@@ -1,0 +1,170 @@
+"""Markdown from models to HTML that does nothing: it runs no script and asks nobody for anything.
+
+Strategy. Markup comes only from the parser's tokens and from what is written here; all else is
+escaped. Links lead to http, https and mailto only, and say where. A picture is not loaded, since
+its address can carry a secret to whoever wrote the answer; it is text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import MutableMapping, Sequence
+from functools import cache
+from html import escape
+from typing import TYPE_CHECKING, Any, cast
+
+from rxchat.cli.untrusted import clean
+from rxchat.errors import UsageError
+
+if TYPE_CHECKING:
+    from markdown_it import MarkdownIt
+    from markdown_it.renderer import RendererHTML
+    from markdown_it.rules_core import StateCore
+    from markdown_it.token import Token
+    from markdown_it.utils import OptionsDict
+
+__all__ = ["GrowingMarkdown", "markdown", "plain", "quoted"]
+
+LONGEST = 20_000  # characters of a paragraph with markup in it: brackets take time by the square
+_LONE = re.compile("[\ud800-\udfff]")  # half a character, which nobody can send
+_LEADS_AWAY = re.compile(r"https?://[^/\\]|mailto:", re.IGNORECASE)
+
+
+def plain(text: str) -> str:
+    r"""The text as it can be shown and sent anywhere: no control character, no half of one.
+
+    >>> plain("a\x1b[2Jb\ud800c\n")
+    'a[2Jb\ufffdc\n'
+    """
+    return _LONE.sub("\ufffd", clean(text))
+
+
+def quoted(text: str) -> str:
+    """The text as HTML, as it is; what is cleaned here is safe in attributes, too."""
+    return escape(plain(text), quote=True)
+
+
+def markdown(text: str) -> str:
+    """The HTML of a whole text.
+
+    >>> markdown("*Hi* <b>[you](javascript:x)")
+    '<p><em>Hi</em> &lt;b&gt;[you](javascript:x)</p>\\n'
+    """
+    return _render(_parse(plain(text)))
+
+
+class GrowingMarkdown:
+    """Markdown that grows: what nothing can change any more is rendered once.
+
+    A block at the top is settled when another one has begun after it, on a line that is whole. A
+    reference is found if it stands in the same piece; `markdown` of the whole text finds them all.
+    """
+
+    def __init__(self) -> None:
+        _parser()  # if it is missing, you are told before anything is sent
+        self._text = ""
+        self._fresh: list[str] = []
+
+    def add(self, text: str) -> None:
+        """Take what is new."""
+        self._fresh.append(text)
+
+    def read(self) -> tuple[str, str]:
+        """The HTML of what has settled since you asked last, and of what may yet change."""
+        self._text += plain("".join(self._fresh))
+        self._fresh.clear()
+        tokens = _parse(self._text)
+        whole_lines = self._text.count("\n")
+        begins = [
+            (place, token.map[0])
+            for place, token in enumerate(tokens)
+            if token.level == 0 and token.map and token.nesting >= 0 and token.map[0] < whole_lines
+        ]
+        place, line = begins[-1] if begins else (0, 0)
+        self._text = self._text.split("\n", line)[-1]
+        return _render(tokens[:place]), _render(tokens[place:])
+
+
+def _parse(text: str) -> Sequence[Token]:
+    return _parser().parse(text)
+
+
+def _render(tokens: Sequence[Token]) -> str:
+    parser = _parser()
+    return cast("str", parser.renderer.render(tokens, parser.options, {}))
+
+
+@cache
+def _parser() -> MarkdownIt:
+    try:
+        from markdown_it import MarkdownIt
+    except ImportError:
+        raise UsageError("live cells take `pip install 'rxchat[notebook]'`") from None
+    parser = MarkdownIt("commonmark", {"html": False, "xhtmlOut": False})
+    parser.enable(["strikethrough", "table"])
+    parser.core.ruler.at("inline", _read_paragraphs)
+    parser.validateLink = _leads_away  # type: ignore[method-assign]  # as its documentation says
+    for name, rule in _RULES.items():
+        parser.add_render_rule(name, rule)
+    return parser
+
+
+def _read_paragraphs(state: StateCore) -> None:
+    """What markup there is inside of them, but for those that are too long."""
+    from markdown_it.token import Token
+
+    for token in state.tokens:
+        if token.type == "inline":
+            token.children = []
+            if len(token.content) > LONGEST:
+                token.children.append(Token("text", "", 0, content=token.content))
+            else:
+                state.md.inline.parse(token.content, state.md, state.env, token.children)
+
+
+def _leads_away(url: str) -> bool:
+    """Whether it is an address to follow; otherwise what looks like a link stays text."""
+    return _LEADS_AWAY.match(url) is not None
+
+
+_Tokens = Sequence["Token"]
+
+
+def _link(
+    renderer: RendererHTML,
+    tokens: _Tokens,
+    place: int,
+    options: OptionsDict,
+    env: MutableMapping[str, Any],
+) -> str:
+    address = quoted(str(tokens[place].attrs["href"]))
+    return f'<a href="{address}" title="{address}" target="_blank" rel="{_REL}">'
+
+
+_REL = "noopener noreferrer nofollow"
+
+
+def _picture(
+    renderer: RendererHTML,
+    tokens: _Tokens,
+    place: int,
+    options: OptionsDict,
+    env: MutableMapping[str, Any],
+) -> str:
+    token = tokens[place]
+    words = renderer.renderInlineAsText(token.children, options, env)
+    address = quoted(str(token.attrs["src"]))
+    return f"<em>[picture: {quoted(words)}]</em> <code>{address}</code>"
+
+
+def _code(
+    renderer: RendererHTML,
+    tokens: _Tokens,
+    place: int,
+    options: OptionsDict,
+    env: MutableMapping[str, Any],
+) -> str:
+    return f"<pre><code>{quoted(tokens[place].content)}</code></pre>\n"
+
+
+_RULES = {"link_open": _link, "image": _picture, "fence": _code, "code_block": _code}

@@ -1,0 +1,1 @@
+"""Many runs: asked in turn, kept as a table, drawn as charts."""
