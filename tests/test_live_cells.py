@@ -41,12 +41,13 @@ from rxchat.testing import HOLD, LocalServer, Reply, Scripted, VirtualLoop, run_
 # Markdown to harmless HTML ------------------------------------------------------------------------
 
 STYLED = ("div", "details", "pre", "p", "span", "td", "th", "tr", "table")
-BARE = ("h1", "h2", "h3", "h4", "h5", "h6", "ul", "li", "em", "strong", "s", "code", "blockquote")
+BARE = ("h1", "h2", "h3", "h4", "h5", "h6", "ul", "li", "em", "strong", "s", "blockquote")
 ALLOWED = {
     "a": {"href", "title", "target", "rel"},
     "ol": {"start"},
     **{tag: {"style", "role"} for tag in STYLED},
     "div": {"style", "class"},
+    "code": {"style"},
     **{tag: set() for tag in (*BARE, "hr", "br", "summary", "thead", "tbody")},
 }
 OURS = re.compile(r"[a-z-]+:[^;\"<>]+(;[a-z-]+:[^;\"<>]+)*")
@@ -467,7 +468,7 @@ async def test_answers_are_printed_one_after_the_other(capsys: pytest.CaptureFix
     assert str(answers["a"]) == "One"
     assert isinstance(answers["b"], RateLimited)
     printed = capsys.readouterr().out
-    assert re.match(r"Two\n--- a \(.*\)\nOne\n\n--- b\nRateLimited: no\n\na .*\nb .*#", printed)
+    assert re.match(r"Two\n--- a \(.*\)\nOne\n\n--- b\nRateLimited: no\n\nTwo\na .*\nb .*#", printed)
 
 
 def test_a_timeline_is_printed(capsys: pytest.CaptureFixture[str]) -> None:

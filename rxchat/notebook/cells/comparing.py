@@ -22,6 +22,7 @@ from rxchat.notebook.cells.safe_html import plain
 from rxchat.notebook.cells.shown import AnswersShown
 from rxchat.notebook.cells.terminal import say
 from rxchat.notebook.timelines.recording import Recording
+from rxchat.notebook.timelines.timeline import CELL
 from rxchat.notebook.timelines.watching import lane
 from rxchat.operators.gathering.collecting import Answer
 from rxchat.stream import wrap
@@ -35,7 +36,7 @@ class Comparing:
     """Answers that are shown side by side: `await` it for all of them, or `stop()` it."""
 
     def __init__(self, streams: Mapping[str, Observable[Any]], title: str) -> None:
-        self.run = Recording()
+        self.run = Recording(title)
         """When each of them spoke."""
         self._hearings = {label: self._hearing(label, stream) for label, stream in streams.items()}
         self._left = {*self._hearings}
@@ -135,7 +136,7 @@ class _InCell:
             self._columns[label].paint()
         self._changed.clear()
         if self._time() - self._drawn >= PICTURE_PAUSE:
-            self._drawing.value = self._run.svg()
+            self._drawing.value = self._run.svg(width=CELL)
             self._drawn = self._time()
 
     def over(self) -> None:

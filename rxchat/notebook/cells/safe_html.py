@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 
 __all__ = ["GrowingMarkdown", "markdown", "plain", "quoted"]
 
-LONGEST = 20_000  # characters of a paragraph with markup in it: brackets take time by the square
+LONGEST = 20_000  # characters of a paragraph with markup in it
+BRACKETS = 500  # in such a paragraph: they take time by the square
+BLOCK = 10_000  # characters of what is rendered again and again while it grows
 _LONE = re.compile("[\ud800-\udfff]")  # half a character, which nobody can send
 _LEADS_AWAY = re.compile(r"https?://[^/\\]|mailto:", re.IGNORECASE)
 
@@ -57,12 +59,15 @@ class GrowingMarkdown:
     """Markdown that grows: what nothing can change any more is rendered once.
 
     A block at the top is settled when another one has begun after it, on a line that is whole. A
-    reference is found if it stands in the same piece; `markdown` of the whole text finds them all.
+    block that is too long is settled in pieces, so that looking again costs no more the longer it
+    gets. A reference is found if it stands in the same piece; `markdown` of the whole text finds
+    them all.
     """
 
     def __init__(self) -> None:
         _parser()  # if it is missing, you are told before anything is sent
         self._text = ""
+        self._rest = ""
         self._fresh: list[str] = []
 
     def add(self, text: str) -> None:
@@ -71,18 +76,47 @@ class GrowingMarkdown:
 
     def read(self) -> tuple[str, str]:
         """The HTML of what has settled since you asked last, and of what may yet change."""
+        if not self._fresh:
+            return "", self._rest
         self._text += plain("".join(self._fresh))
         self._fresh.clear()
         tokens = _parse(self._text)
-        whole_lines = self._text.count("\n")
-        begins = [
-            (place, token.map[0])
-            for place, token in enumerate(tokens)
-            if token.level == 0 and token.map and token.nesting >= 0 and token.map[0] < whole_lines
-        ]
-        place, line = begins[-1] if begins else (0, 0)
+        place, line = _last_block(tokens, self._text.count("\n"))
+        settled, block = _render(tokens[:place]), tokens[place:]
         self._text = self._text.split("\n", line)[-1]
-        return _render(tokens[:place]), _render(tokens[place:])
+        if len(self._text) > BLOCK:
+            settled += self._cut(block, line)
+            block = _parse(self._text)
+        self._rest = _render(block)
+        return settled, self._rest
+
+    def _cut(self, block: Sequence[Token], begin: int) -> str:
+        """Settle most of a block; the rest goes on as one of its own, opened as this one was."""
+        lines = self._text.split("\n")
+        items = [it.map[0] - begin for it in block if it.map and (it.type, it.level) == _ITEM]
+        ends = (*items[-1:], len(lines) - 1, len(lines))
+        rests = ((end, "\n".join(lines[end:])) for end in ends if end)
+        end, rest = next((end, rest) for end, rest in rests if len(rest) <= BLOCK // 2)
+        opening = "".join(f"{line}\n" for line in lines[: _OPENED_BY.get(block[0].type, 0)])
+        self._text = (opening if len(opening) <= BLOCK // 4 else "") + rest
+        return markdown("\n".join(lines[:end]))
+
+
+_ITEM = ("list_item_open", 1)
+_OPENED_BY = {"fence": 1, "table_open": 2}  # lines
+
+
+def _last_block(tokens: Sequence[Token], whole_lines: int) -> tuple[int, int]:
+    """Where the last block begins that will stay one: its place, and its line."""
+    begins = [
+        (place, token.map[0])
+        for place, token in enumerate(tokens)
+        if token.level == 0
+        and token.map
+        and token.nesting >= 0
+        and token.map[0] + (token.type == "table_open") < whole_lines  # by its second line
+    ]
+    return begins[-1] if begins else (0, 0)
 
 
 def _parse(text: str) -> Sequence[Token]:
@@ -110,13 +144,13 @@ def _parser() -> MarkdownIt:
 
 
 def _read_paragraphs(state: StateCore) -> None:
-    """What markup there is inside of them, but for those that are too long."""
+    """What markup there is inside of them, but for those that would take too long."""
     from markdown_it.token import Token
 
     for token in state.tokens:
         if token.type == "inline":
             token.children = []
-            if len(token.content) > LONGEST:
+            if len(token.content) > LONGEST or token.content.count("[") > BRACKETS:
                 token.children.append(Token("text", "", 0, content=token.content))
             else:
                 state.md.inline.parse(token.content, state.md, state.env, token.children)
@@ -164,7 +198,12 @@ def _code(
     options: OptionsDict,
     env: MutableMapping[str, Any],
 ) -> str:
-    return f"<pre><code>{quoted(tokens[place].content)}</code></pre>\n"
+    code = quoted(tokens[place].content)
+    return f'<pre style="{_BOX}"><code style="background:none">{code}</code></pre>\n'
 
 
+_BOX = (
+    "margin:.7em 0;padding:.6em .9em;border-radius:6px;background:rgba(127,127,127,.12);"
+    "overflow-x:auto"
+)
 _RULES = {"link_open": _link, "image": _picture, "fence": _code, "code_block": _code}

@@ -11,7 +11,7 @@ import msgspec
 
 from rxchat.errors import UsageError
 
-__all__ = ["Kind", "Mark", "Outcome", "Row", "Theme", "Timeline"]
+__all__ = ["CELL", "Kind", "Mark", "Outcome", "Row", "Theme", "Timeline"]
 
 Outcome: TypeAlias = Literal["running", "completed", "failed", "hung up", "lost"]
 """`lost` is who was hung up because another one of a race was heard."""
@@ -38,6 +38,9 @@ Kind: TypeAlias = Literal[
 
 Part: TypeAlias = Literal["whole", "attempt", "named"]
 Theme: TypeAlias = Literal["auto", "light", "dark"]
+
+
+CELL = 760  # pixels: JupyterLab cuts off what is wider than a cell
 
 
 class Mark(msgspec.Struct, frozen=True, array_like=True):
@@ -128,7 +131,7 @@ class Timeline:
 
     def bundle(self) -> dict[str, str]:
         """What a notebook keeps of it, by type."""
-        return {"image/svg+xml": self.svg(), "text/plain": self.text()}
+        return {"image/svg+xml": self.svg(width=CELL), "text/plain": self.text()}
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         return self.bundle()
