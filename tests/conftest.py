@@ -13,6 +13,7 @@ import pytest
 from hypothesis import settings
 
 pytest_plugins = ["rxchat.testing.plugin"]
+collect_ignore = ["conftest.py", "browser/conftest.py"]  # there are no doctests in them
 
 settings.register_profile("default", deadline=None)
 settings.register_profile("thorough", deadline=None, max_examples=2000)

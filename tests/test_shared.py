@@ -446,7 +446,7 @@ async def test_one_who_raises_at_the_end_does_not_keep_it_from_the_others(
     await ear.subscription.wait_closed()
     broken.dispose()
     assert ear.heard == "a|"
-    assert [type(report["exception"]) for report in reports] == [ZeroDivisionError]
+    assert [type(report["exception"].__cause__) for report in reports] == [ZeroDivisionError]
 
 
 def test_a_source_that_cannot_be_asked_is_an_error_and_leaves_nothing_behind() -> None:
