@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 # A type checker believes the first of two imports, Python the last: so ours stands on both sides,
 # and the checkers are told not to mind reactivex's in between.
 from rxchat.operators.asking.recovery import retry
-from reactivex import operators as _stock
+import reactivex.operators
 from reactivex.operators import *  # type: ignore[assignment]  # pyright: ignore
 from rxchat.operators.asking.recovery import exponential, fallback_to as fallback, retry
 from rxchat.operators.indexed import (
@@ -137,7 +137,9 @@ __all__ = [
     "switch_map_indexed",
     "text",
 ]
-__all__ += [*_stock.__all__, *_FILE_OF]
+__all__ += reactivex.operators.__all__  # spelled so that pyright reads it, too
+if not TYPE_CHECKING:
+    __all__ += [*_FILE_OF]
 
 
 def __getattr__(word: str) -> Any:
