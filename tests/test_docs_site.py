@@ -146,7 +146,8 @@ def test_it_has_no_frame_and_no_legend(site: Any) -> None:
 def test_words_at_its_right_edge_are_inside(site: Any) -> None:
     code = 'says("a rather", " long answer").pipe(ops.paragraphs(), lane("out"))'
     picture = drawn(site, code)
-    (flag,), (token,) = of_class(picture, "first"), of_class(picture, "token")
+    out = of_class(picture, "lane")[-1]
+    (flag,), (token,) = of_class(out, "first"), of_class(out, "token")
     assert flag.get("text-anchor") == "end"
     assert token.text == "a rather long answer"
     half = len(token.text) * 10.5 * 0.62 / 2
@@ -155,7 +156,8 @@ def test_words_at_its_right_edge_are_inside(site: Any) -> None:
 
 def test_the_last_bead_is_seen_beside_the_end(site: Any) -> None:
     picture = drawn(site, 'says("it", " is").pipe(ops.paragraphs(), lane("out"))')
-    (bead,), (end,) = of_class(picture, "bead"), of_class(picture, "end")
+    out = of_class(picture, "lane")[-1]
+    (bead,), (end,) = of_class(out, "bead"), of_class(out, "end")
     place = re.search(r"translate\(([\d.]+) ", end.get("transform", ""))
     assert place
     assert float(place[1]) - float(bead.get("cx", "")) == 11
@@ -163,9 +165,10 @@ def test_the_last_bead_is_seen_beside_the_end(site: Any) -> None:
 
 def test_a_few_things_at_once_are_beads_with_words(site: Any) -> None:
     picture = drawn(site, 'says("a b c d").pipe(ops.text(), ops.words(), lane("out"))')
-    assert not of_class(picture, "bar")
-    assert len(of_class(picture, "bead")) == 4
-    assert [each.text for each in of_class(picture, "token")] == ["a b c", "d"]
+    out = of_class(picture, "lane")[-1]
+    assert not of_class(out, "bar")
+    assert len(of_class(out, "bead")) == 4
+    assert [each.text for each in of_class(out, "token")] == ["a b c", "d"]
 
 
 # Nothing is left out ------------------------------------------------------------------------------

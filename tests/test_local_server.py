@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import gc
 import hashlib
+import re
 import shutil
 import socket
 import ssl
 import subprocess
 import sys
 import zlib
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from types import SimpleNamespace
@@ -25,6 +26,7 @@ from hypothesis import strategies as st
 
 from rxchat.events import Finish, Other, Reasoning, Text
 from rxchat.testing.exchange import Exchange
+from rxchat.testing.fault_scripts import faults
 from rxchat.testing.replies import HOLD, Framing, Reply, Then
 from rxchat.testing.server import Ear, LocalServer
 from rxchat.testing.voices import ANYTHING, Voice
@@ -1142,6 +1144,7 @@ def test_the_voices_check_with_nothing_of_ours_but_events() -> None:
 
 async def test_a_server_can_be_started_and_stopped_by_hand() -> None:
     server = await LocalServer(voices=[ANYTHING]).start()
+    assert re.fullmatch(r"<LocalServer http://127\.0\.0\.1:\d+, 0 requests>", repr(server))
     async with dial(server) as (reader, writer):
         writer.write(ask())
         assert await soon(reader.readline()) == b"HTTP/1.1 200 OK\r\n"
@@ -1149,3 +1152,23 @@ async def test_a_server_can_be_started_and_stopped_by_hand() -> None:
         await soon(reader.read())
     with pytest.raises(ConnectionRefusedError):
         await soon(asyncio.open_connection("127.0.0.1", server.port))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        (lambda: LocalServer("Hello"), "write Reply"),
+        (lambda: LocalServer().plan(Reply(), "Hello"), "write Reply"),
+        (lambda: LocalServer().plan(faults("429 ok")), "with the star"),
+    ],
+)
+def test_what_is_no_reply_is_refused_at_once(wrong: Callable[[], object], says: str) -> None:
+    with pytest.raises(TypeError, match=says):
+        wrong()
+
+
+def test_before_it_is_started_a_server_has_no_address() -> None:
+    server = LocalServer()
+    with pytest.raises(RuntimeError, match=r"await server\.start\(\)"):
+        _ = server.url
+    assert repr(server) == "<LocalServer which has not been started, 0 requests>"

@@ -11,14 +11,19 @@ import math
 from collections.abc import Mapping
 from typing import Any, Self, TypeAlias
 
+from reactivex import Observable, abc
+from reactivex.abc import DisposableBase
+
 from rxchat.errors import ConnectionLost
 from rxchat.events import Event, Finish, Text
 from rxchat.messages import Message, Prompt, messages
-from rxchat.stream import Pump, Stream, source
+from rxchat.stream import Pump, Scope, Stream, source, wrap
 from rxchat.testing.fault_scripts import fault_script
 from rxchat.testing.marbles import CAPITALS, FRAME, read
 
 __all__ = ["Cue", "Scripted", "said"]
+
+SHOWN = 200  # characters of a script that is looked at
 
 Cue: TypeAlias = Event | str | float | Exception
 
@@ -108,7 +113,12 @@ class Scripted:
             finally:
                 self.live -= 1
 
-        return source(play, self.name)
+        return _recorded(source(play, self.name))
+
+    def __repr__(self) -> str:
+        script = ", ".join(map(repr, self._scripts[0]))
+        more = f", then {len(self._scripts) - 1} more" if len(self._scripts) > 1 else ""
+        return f"<Scripted {self.name!r}: {script[:SHOWN]}{more}>"
 
     async def _play(self, cue: Cue, pump: Pump[Event]) -> None:
         if isinstance(cue, Exception):
@@ -119,6 +129,21 @@ class Scripted:
             await asyncio.sleep(cue)
         else:
             await pump.send(Text(cue) if isinstance(cue, str) else cue)
+
+
+def _recorded(stream: Stream[Event]) -> Stream[Event]:
+    """The stream, which has a lane in a timeline, as a request of a real provider has."""
+
+    def subscribe(
+        observer: abc.ObserverBase[Event], scheduler: abc.SchedulerBase | None = None
+    ) -> DisposableBase:
+        scope = Scope.of(scheduler)
+        heard: Observable[Event] = stream
+        if scope.recorder is not None:
+            heard, _ = scope.recorder.part(stream, scope)
+        return heard.subscribe(observer, scheduler=scope)
+
+    return wrap(Observable(subscribe), stream.name)
 
 
 def said(

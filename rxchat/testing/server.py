@@ -181,11 +181,21 @@ class Performance:
         await asyncio.sleep(0)  # so that no two writes are one packet because nobody was let in
 
 
-@define(eq=False)
+def _checked(reply: object) -> None:
+    """Refuse at once what would only fail when somebody asks."""
+    if isinstance(reply, tuple):
+        raise TypeError("the replies stand side by side: write plan(*faults(...)), with the star")
+    if not isinstance(reply, Reply):
+        raise TypeError(f"a server replies with a Reply, not with {reply!r}: write Reply(...)")
+
+
+@define(eq=False, repr=False)
 class LocalServer:
     """A service on this machine that does with each request what you planned."""
 
-    reply: Reply = field(factory=lambda: Reply("Hello"))
+    reply: Reply = field(
+        factory=lambda: Reply("Hello"), validator=lambda _, __, reply: _checked(reply)
+    )
     """What every request gets, unless planned otherwise."""
     ssl: SSLContext | None = field(default=None, kw_only=True)
     voices: Sequence[Voice] = field(default=(), kw_only=True)
@@ -207,7 +217,14 @@ class LocalServer:
     @property
     def url(self) -> str:
         """The address to put before a path."""
+        if not self.port:
+            raise RuntimeError("the server has no address yet: `await server.start()`, or async with")
         return f"{'https' if self.ssl else 'http'}://127.0.0.1:{self.port}"
+
+    def __repr__(self) -> str:
+        where = self.url if self.port else "which has not been started"
+        asked = len(self.exchanges)
+        return f"<LocalServer {where}, {asked:,} request{'s' * (asked != 1)}>"
 
     @property
     def connections(self) -> int:
@@ -216,6 +233,8 @@ class LocalServer:
 
     def plan(self, *replies: Reply) -> None:
         """Give these to the next right requests, in order; a refused request uses up none."""
+        for reply in replies:
+            _checked(reply)
         self._planned.extend(replies)
 
     async def exchange(self, index: int) -> Exchange:

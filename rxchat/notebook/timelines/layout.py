@@ -13,7 +13,7 @@ from attrs import frozen
 
 from rxchat.notebook.timelines.timeline import Mark, Row
 
-__all__ = ["CONTENT", "Drawn", "Layout", "columns", "cut", "items", "seconds", "visible"]
+__all__ = ["CONTENT", "NOTHING", "Drawn", "Layout", "columns", "cut", "items", "seconds", "visible"]
 
 CONTENT = frozenset({"text", "reasoning", "refusal", "tool", "item"})
 REQUESTS = frozenset({"asked", "answered", "queued", "admitted"})
@@ -71,6 +71,7 @@ class Drawn:
 
 
 HEARD = "heard"
+NOTHING = "nothing was recorded"
 
 
 @frozen(slots=False)
@@ -193,6 +194,8 @@ def columns(words: str) -> int:
 
 
 def _width(sign: str) -> int:
+    if sign < "\x7f":  # as nearly all are
+        return 1
     if unicodedata.combining(sign) or sign == "\u200d":
         return 0
     return 2 if unicodedata.east_asian_width(sign) in "WF" else 1
@@ -204,14 +207,14 @@ def cut(words: str, width: int) -> str:
     >>> cut("hello", 5), cut("hello", 4)
     ('hello', 'hel…')
     """
-    if columns(words) <= width:
-        return words
-    kept = ""
-    for sign in words:
-        if columns(kept) + _width(sign) >= width:
-            break
-        kept += sign
-    return kept + ELLIPSIS if width > 0 else ""
+    taken = end = 0
+    for place, sign in enumerate(words, 1):
+        taken += _width(sign)
+        if taken > width:
+            return words[:end] + ELLIPSIS if width > 0 else ""
+        if taken < width:
+            end = place
+    return words
 
 
 def items(count: int) -> str:

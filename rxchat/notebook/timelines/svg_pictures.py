@@ -7,7 +7,7 @@ from html import escape
 from itertools import pairwise
 
 from rxchat.errors import UsageError
-from rxchat.notebook.timelines.layout import Drawn, Layout, columns, cut, seconds, visible
+from rxchat.notebook.timelines.layout import NOTHING, Drawn, Layout, columns, cut, seconds, visible
 from rxchat.notebook.timelines.svg_lanes import END_SIGNS, SIGNS, Lane, Plot, text, told
 from rxchat.notebook.timelines.svg_style import HUES, PICTURE, element, sheet
 from rxchat.notebook.timelines.timeline import Row, Theme
@@ -81,7 +81,7 @@ def _frame(layout: Layout, title: str, width: int, height: float) -> Iterator[st
     said = f"{count} lane{'s' * (count != 1)} · {seconds(layout.span)}"
     room = int((width - 2 * MARGIN) / 9.5) - columns(said)
     yield text(cut(visible(title) or "timeline", room), "title", MARGIN, 32)
-    yield text(said if count else "nothing was recorded", "small", width - MARGIN, 32, "end")
+    yield text(said if count else NOTHING, "small", width - MARGIN, 32, "end")
 
 
 def _axis(layout: Layout, plot: Plot, top: float, bottom: float) -> Iterator[str]:

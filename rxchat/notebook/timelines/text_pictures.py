@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from rxchat.notebook.timelines.layout import CONTENT, Drawn, Layout, columns, cut, visible
+from rxchat.notebook.timelines.layout import CONTENT, NOTHING, Drawn, Layout, columns, cut, visible
 from rxchat.notebook.timelines.timeline import Outcome, Row
 
 __all__ = ["text"]
@@ -33,7 +33,7 @@ def text(rows: Sequence[Row], title: str = "", width: int = 80) -> str:
     """The picture, without colours."""
     layout = Layout(rows)
     if not layout.lanes:
-        return "nothing was recorded"
+        return cut(f"{NOTHING}: a stream is cold, so subscribe to it inside", max(LEAST, width))
     labels = max(columns(lane.label) for lane in layout.lanes)
     plot = max(LEAST, width) - labels - 2  # the last column is for an end after the last item
     lines = [cut(visible(title), width)] if title else []
