@@ -174,10 +174,12 @@ class Chat:
         return f"<chat with {self._partner}: {self._length}{self._state}>"
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        from rxchat.previews import Veil
         from rxchat.stills import Card, brief
 
+        veil = Veil(getattr(self.provider, "key", None), getattr(self.provider, "auth", None))
         said = (*((system(self.system),) if self.system else ()), *self.history)
-        rows = [(message.role, brief(_in_words(message), SHOWN)) for message in said[-LATEST:]]
+        rows = [(it.role, brief(veil(_in_words(it)), SHOWN)) for it in said[-LATEST:]]
         if len(said) > LATEST:
             rows.insert(0, ("", f"… {len(said) - LATEST} messages before that"))
         sentence = f"{self._length} so far{self._state}; ask(...) gives the stream of an answer."

@@ -30,6 +30,7 @@ PACE = 0.05  # seconds between two words
 WORDS = ["The", " sky", " is", " blue", " because", " air", " scatters", " blue", " light", "."]
 SENTENCE = "".join(WORDS)
 WIDTH = 80  # where there is no terminal
+NARROWEST = 20  # which the pictures need anyway
 
 LEGEND = ". waits  * first word  o word  | end  # error  / lost, and hung up"
 FURTHER = {
@@ -139,7 +140,8 @@ async def demo(out: TextIO, save: Path | None = None) -> bool:
 
     The picture of each is saved in `save`, a folder.
     """
-    stage = Stage(out, shutil.get_terminal_size((WIDTH, 24)).columns if out.isatty() else WIDTH)
+    wide = shutil.get_terminal_size((WIDTH, 24)).columns if out.isatty() else WIDTH
+    stage = Stage(out, max(wide, NARROWEST))
     good = True
     for number, scene in enumerate(SCENES, start=1):
         title = f"{number}. {scene.__doc__}"

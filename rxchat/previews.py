@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import islice
 from os import environ
 from typing import Any, cast
 
@@ -28,12 +29,14 @@ WORDLESS = 60  # of one without a space, as a picture's bytes
 ITEMS = 6  # of one list in it
 
 HIDDEN, MISSING = "***", "missing"
+LONG_KEY = 12  # characters: what is shorter, in somebody else's variable, may be any word
 _NAMED_SECRET = re.compile(
-    r"(?i)(^|[_-])(api[_-]?key|access[_-]?key|secret|password|credentials?|authorization|cookie)"
-    r"($|[_-])|^(.*[_-])?token$|apikey$"
+    r"(^|_)((api|access|private|signing|subscription)_?key|secret|password|passwd|auth"
+    r"|authorization|credentials?|cookie)(_|$)|(^|_)token$|apikey$"
 )
-_LOOKS_SECRET = re.compile(
-    r"\b(?:(?:sk|rk|pk|gsk|xai|hf|ghp|pplx|nvapi)[-_]|AIza)(?=[\w-]*\d)[\w-]{12,}"
+_SEAM = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|-")  # of the words of a name
+_LOOKS_SECRET = re.compile(  # it looks for a digit only so far: a text may be long, and hostile
+    r"\b(?:(?:sk|rk|pk|gsk|xai|hf|ghp|pplx|nvapi)[-_]|AIza)(?=[\w-]{0,99}\d)[\w-]{12,}"
 )
 _CREDENTIALS = re.compile(r"(?i)(bearer|basic|token|apikey)\s")
 
@@ -46,12 +49,22 @@ class Veil:
         known += cast("Mapping[str, Any]", key).values() if isinstance(key, Mapping) else [key]
         known += request.secrets if request is not None else ()
         texts = {text for text in known if isinstance(text, str) and len(text) >= SHORTEST_KEY}
+        texts |= {text for name, text in environ.items() if _is_key(name, text)}
         self._secrets = sorted(texts, key=len, reverse=True)
 
     def __call__(self, text: str) -> str:
         for secret in self._secrets:
             text = text.replace(str(secret), HIDDEN)
         return _LOOKS_SECRET.sub(HIDDEN, text)
+
+
+def _is_key(variable: str, value: str) -> bool:
+    """Whether this is a key of the environment, whoever it is for."""
+    return len(value) >= LONG_KEY and _names_secret(variable)
+
+
+def _names_secret(name: str) -> bool:
+    return _NAMED_SECRET.search(_SEAM.sub("_", name).lower()) is not None
 
 
 def way_of(request: Request, veil: Veil) -> Rows:
@@ -78,26 +91,29 @@ def body_of(request: Request, veil: Veil) -> str:
     """The first lines of the body."""
     try:
         body = msgspec.json.decode(request.body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return f"<{len(request.body):,} bytes>"
     lines = msgspec.json.format(msgspec.json.encode(_brief(body, veil)), indent=2).decode()
-    shown = lines.splitlines()
+    shown = lines.split("\n")
     return "\n".join([*shown[:LINES], *(["…"] if len(shown) > LINES else [])])
 
 
-def _brief(value: Any, veil: Veil) -> Any:
+def _brief(value: Any, veil: Veil, room: int = LINES) -> Any:
+    """As much of a value as can be in so many lines; each thing in it takes one at least."""
     if isinstance(value, str):
         value = veil(value)
         return brief(value, LETTERS if " " in value[:LETTERS] else WORDLESS)
+    if room == 0 and isinstance(value, list | dict):
+        return "…"
     if isinstance(value, list):
         items = cast("Sequence[Any]", value)
         more = [f"… and {len(items) - ITEMS} more"] if len(items) > ITEMS else []
-        return [*(_brief(item, veil) for item in items[:ITEMS]), *more]
+        return [*(_brief(item, veil, room - 1) for item in items[:ITEMS]), *more]
     if isinstance(value, dict):
-        fields = cast("Mapping[str, Any]", value)
+        fields = cast("Mapping[str, Any]", value).items()
         return {
-            veil(name): HIDDEN if _NAMED_SECRET.search(name) and each else _brief(each, veil)
-            for name, each in fields.items()
+            veil(name): HIDDEN if each and _names_secret(name) else _brief(each, veil, room - 1)
+            for name, each in islice(fields, LINES)
         }
     return value
 
@@ -138,8 +154,10 @@ def setting_of(name: str, setting: Setting, given: object) -> str:
     return f"{setting.default or 'none'}, unless you {how}"
 
 
-def _variables(auth: Auth | None) -> Iterable[str]:
-    return getattr(auth, "variables", ())
+def _variables(auth: object) -> Iterable[str]:
+    """Those that it knows; it may be of a class of yours, or a mock of one."""
+    known = getattr(auth, "variables", ())
+    return cast("Iterable[str]", known) if isinstance(known, tuple | list) else ()
 
 
 def _standing(variables: Iterable[str]) -> str:

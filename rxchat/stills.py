@@ -10,11 +10,14 @@ from collections.abc import Sequence
 from html import escape
 from typing import NamedTuple
 
-__all__ = ["Card", "brief"]
+__all__ = ["LITERAL", "Card", "brief"]
+
+LITERAL = "mathjax_ignore tex2jax_ignore"
+"""The class of what has no formulas in it: for JupyterLab, and for the pages of nbconvert."""
 
 # What moves a terminal's cursor, and what turns the direction of writing around.
 _CONTROLS = {*range(0x20), *range(0x7F, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A)}
-_HARMFUL = dict.fromkeys(_CONTROLS - {ord("\n")})
+_HARMFUL = dict.fromkeys(_CONTROLS - {ord("\t"), ord("\n")})
 
 _CARD = (
     "border:1px solid rgba(127,127,127,.4);border-radius:8px;padding:.6em .9em;"
@@ -56,7 +59,7 @@ class Card(NamedTuple):
             rows and f'<div style="{_ROWS}">{rows}</div>',
             self.block and _tag("pre", _BLOCK, self.block),
         )
-        return f'<div class="mathjax_ignore" style="{_CARD}">{"".join(parts)}</div>'
+        return f'<div class="{LITERAL}" style="{_CARD}">{"".join(parts)}</div>'
 
     def text(self) -> str:
         """The card for a terminal."""

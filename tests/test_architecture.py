@@ -77,7 +77,7 @@ ROOMS = {
     "__main__": ANYTHING,
     "demo": ANYTHING,
     "cli": ANYTHING,
-    "chat": {"events", "messages", "errors", "stills", "stream", "operators"},
+    "chat": {"events", "messages", "errors", "previews", "stills", "stream", "operators"},
     "": {"chat", "messages", "operators", "stream", "transport"},
 }
 HEAVY = {

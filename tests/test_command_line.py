@@ -191,6 +191,13 @@ def test_the_demo_keeps_to_the_width_of_the_terminal_and_saves_its_pictures(
     assert "2. A fallback: openai is too busy" in saved[1].read_text()
 
 
+def test_no_terminal_is_too_narrow_for_the_demo(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(demo, "PACE", 0.001)
+    monkeypatch.setattr(demo, "SCENES", (demo.cut,))
+    monkeypatch.setenv("COLUMNS", "1")
+    assert asyncio.run(demo.demo(Narrow()))
+
+
 async def test_a_folder_that_cannot_be_made_is_said_before_anything_is_played() -> None:
     code, out, err = await output("demo", "--save", f"{__file__}/folder")
     assert (code, out) == (1, "")

@@ -5,9 +5,11 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from html.parser import HTMLParser
 from os import environ
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -16,6 +18,7 @@ from rxchat import operators as ops
 from rxchat import previews, providers, user
 from rxchat.chat import Chat
 from rxchat.events import Finish, Reasoning, Text, ToolCall, Usage
+from rxchat.operators.gathering.collecting import Answer
 from rxchat.provider import Provider
 from rxchat.providers import anthropic, azure, bedrock, gemini, openai
 from rxchat.providers.aws_keys import AWSKeys
@@ -141,6 +144,14 @@ def test_a_long_prompt_and_a_picture_are_shown_in_brief() -> None:
     assert len(told) < 2000
 
 
+def test_a_body_as_deep_as_one_may_be_is_shown_in_brief() -> None:
+    deep: dict[str, Any] = {}
+    for _ in range(800):
+        deep = {"deeper": deep}
+    for value in (openai.but(key=SECRET, extra=deep), openai("Hi", key=SECRET, extra=deep)):
+        assert plain(value).endswith("\n  …")
+
+
 # A provider ------------------------------------------------------------------------------------
 
 
@@ -235,6 +246,38 @@ def test_no_key_of_the_environment_is_shown(
     for value in (mine, mine("Hi"), mine(f"My key is {LONGER}", extra={"user": LONGER})):
         assert LONGER not in looks(value)
     assert dict(environ) == before
+
+
+def test_no_key_of_another_service_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOMEBODY_ELSES_API_KEY", "Zq8WvmRt5sYpQ2nL")
+    monkeypatch.setenv("DB_PASSWORD", "postgres")  # a word as any other
+    mine = openai.but(key=SECRET, headers={"X-Custom": "Zq8WvmRt5sYpQ2nL"})
+    for value in (mine, mine("Is Zq8WvmRt5sYpQ2nL yours?"), Chat(mine, "Zq8WvmRt5sYpQ2nL")):
+        assert "Zq8WvmRt5sYpQ2nL" not in looks(value)
+    assert "about postgres" in plain(mine("Tell me about postgres."))
+
+
+def test_no_key_in_a_conversation_is_shown() -> None:
+    chat = Chat(openai.but(key=SECRET), history=[user(f"Is {SECRET} or {LONGER} my key?")])
+    assert SECRET not in looks(chat)
+    assert LONGER not in looks(chat)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("accessToken", "clientSecret", "privateKey", "xApiKey", "userPassword", "authToken"),
+        *("private_key", "Subscription-Key", "passwd", "X-Auth", "secretAccessKey"),
+    ],
+)
+def test_what_is_named_as_a_secret_is_none_to_be_shown(name: str) -> None:
+    assert "hidden" not in plain(openai("Hi", key=SECRET, extra={"tools": [{name: "hidden"}]}))
+
+
+def test_a_hostile_text_takes_no_time_to_look_at() -> None:
+    plain(
+        openai("sk-" * 100_000, key=SECRET)
+    )  # minutes, if each were looked at from each other one
 
 
 @pytest.mark.parametrize(
@@ -347,6 +390,8 @@ def test_all_words_are_escaped_and_nothing_is_loaded_or_run(make: Any) -> None:
     page = Page(bundle["text/html"])
     assert set(page.tags) <= {"div", "span", "b", "pre"}
     assert {name for name, _ in page.attributes} == {"class", "style"}
+    # MathJax 3 is in JupyterLab, MathJax 2 in the pages that nbconvert makes of notebooks.
+    assert dict(page.attributes[:1]) == {"class": "mathjax_ignore tex2jax_ignore"}
     styles = " ".join(str(style) for _, style in page.attributes)
     assert "url" not in styles
     assert "#" not in styles  # colours are the page's own, light or dark
@@ -378,11 +423,35 @@ def test_a_chat_shows_the_conversation_so_far() -> None:
     assert "\n  user  99" in plain(chat)
 
 
+def test_code_keeps_its_tabs() -> None:
+    code = Scripted("if sky:\n\tblue()")("Hi").pipe(ops.collect()).run()
+    assert plain(code).endswith("\n  if sky:\n  \tblue()")
+
+
+def test_a_chat_with_anything_shows_itself() -> None:
+    for provider in (Mock(), partial(openai, key=SECRET), lambda said: openai(said)):
+        assert "a conversation" in plain(Chat(provider))
+
+
 def test_an_answer_shows_its_text_and_how_it_went() -> None:
     events = Reasoning("Hm."), Text("Hel"), Text("lo"), Usage(input=3, output=2), Finish()
     told = plain(Scripted(*events)("Hi").pipe(ops.collect()).run())
     for words in ("finish     stop", "3 characters", "3 in, 2 out", "\n  Hello"):
         assert words in told
+
+
+@pytest.mark.parametrize(
+    ("usage", "told"),
+    [
+        (Usage(), []),
+        (Usage(input=0, output=5), ["  tokens  0 in, 5 out"]),
+        (Usage(output=5), ["  tokens  5 out"]),  # what nobody tells is no 0
+        (Usage(input=5), ["  tokens  5 in"]),
+    ],
+)
+def test_an_answer_shows_the_tokens_that_were_told(usage: Usage, told: list[str]) -> None:
+    shown = plain(Answer(rxchat.assistant("Hi"), usage=usage)).splitlines()
+    assert [line for line in shown if "tokens" in line] == told
 
 
 def test_ipython_takes_what_it_is_given() -> None:

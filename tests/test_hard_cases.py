@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import gc
 import sys
 import time
@@ -179,6 +180,32 @@ async def test_an_operator_that_raises_at_the_end_fails_and_does_not_hang(
     assert isinstance(error, CallbackFailed)
     assert isinstance(error.__cause__, ZeroDivisionError)
     assert len(server.exchanges) == len(reports) == 1
+
+
+async def test_a_bug_after_the_end_is_reported_and_no_second_end(
+    reports: list[dict[str, Any]],
+) -> None:
+    def broken() -> None:
+        raise ZeroDivisionError
+
+    heard: list[Any] = []
+    stream = Scripted("Hi")("?").pipe(ops.text(), ops.finally_action(broken))
+    subscription = stream.subscribe(heard.append, heard.append, lambda: heard.append("end"))
+    await asyncio.wait_for(subscription.wait_closed(), 5)
+    assert heard == ["Hi", "end"]
+    assert [type(report["exception"].__cause__) for report in reports] == [ZeroDivisionError]
+
+
+async def test_an_async_function_is_refused_where_nobody_would_await_it() -> None:
+    class Later:
+        async def __call__(self, item: object) -> None: ...
+
+    for function in (Later(), Later().__call__, functools.partial(Later())):
+        for listener in ("on_next", "on_error", "on_completed"):
+            with pytest.raises(UsageError, match="write `async for item in stream`"):
+                rxchat.of(1).subscribe(**{listener: function})
+        with pytest.raises(UsageError, match=r"write ops\.map_async"):
+            ops.map(function)
 
 
 async def test_what_is_no_request_is_not_sent() -> None:

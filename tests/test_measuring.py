@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 import rxchat
 from rxchat import Price
 from rxchat import operators as ops
-from rxchat.errors import Overloaded, UsageError
+from rxchat.errors import CallbackFailed, Overloaded, UsageError
 from rxchat.events import Usage
 from rxchat.notebook import Measurements, measure
 from rxchat.notebook.measuring import growth, progress_line
@@ -132,7 +132,10 @@ def test_a_run_that_fails_is_a_row() -> None:
     assert measured.summary()[0]["failed"] == 1
 
 
-@pytest.mark.parametrize("mistake", [UsageError("no such model"), ZeroDivisionError("a bug")])
+MISTAKES = UsageError("no such model"), ZeroDivisionError("a bug"), CallbackFailed("in a callback")
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
 def test_a_mistake_of_yours_is_raised_and_what_was_measured_is_kept(mistake: Exception) -> None:
     chat = Scripted("a").then(mistake)
 
@@ -167,6 +170,12 @@ def test_what_is_interrupted_keeps_its_table_and_goes_on_when_awaited_again() ->
         assert len(chat.prompts) == 3
 
     run_virtual(main())
+
+
+def test_as_many_runs_as_you_like_take_no_memory_before_they_are_made() -> None:
+    assert repr(measure({"chat": rxchat.of(1)}, runs=10**12)) == (
+        "<measured 0 runs, 1,000,000,000,000 to go: await it>"
+    )
 
 
 def test_two_who_await_one_measurement_share_it() -> None:
@@ -435,6 +444,13 @@ def test_a_distribution_says_the_median_and_what_failed(tmp_path: Path) -> None:
     said = words(drawn(chart, tmp_path))
     assert {"7 runs", "500 ms", "× 2 failed", "1 hung up", "1 said nothing"} <= {*said}
     assert "time from the question" in said
+
+
+def test_the_sign_of_a_first_run_is_explained_wherever_it_occurs(tmp_path: Path) -> None:
+    failed, well = table(a=[run(outcome="failed")]), table(a=[run(0.5), run(0.6)])
+    for measured in (well, failed + well):
+        assert "○  the first run" in " ".join(words(drawn(measured.first(), tmp_path)))
+    assert "○" not in " ".join(words(drawn(failed.first(), tmp_path)))
 
 
 def test_only_a_long_tail_has_a_logarithmic_axis_and_it_says_so(tmp_path: Path) -> None:

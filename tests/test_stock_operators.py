@@ -415,6 +415,7 @@ class Later:
 
 
 ASYNC = {"a function": later, "a part of one": partial(later, 1), "an object": Later()}
+ASYNC["a part of an object"] = partial(Later())
 FUNCTIONS = re.compile("Mapper|Predicate|Accumulator|Comparer|Callable")
 AFTER = {"catch": (), "group_by_until": (None,), "group_join": (rx.of(1),), "join": (rx.of(1),)}
 AFTER |= {"contains": (1,), "sequence_equal": (rx.of(1),), "buffer_toggle": (rx.of(1),)}

@@ -635,3 +635,17 @@ def test_texts_have_no_text_to_take_out() -> None:
         rxchat.of("a").pipe(ops.text()).run()
     with pytest.raises(UsageError, match="number of an answer"):
         ops.text("1")
+
+
+@pytest.mark.parametrize("word", ["text", "words", "retry", "map", "take"])
+def test_an_operator_that_was_not_called_is_named(word: str) -> None:
+    with pytest.raises(UsageError, match=rf"not the function {word}: write {word}\(\)"):
+        rxchat.of("a").pipe(getattr(ops, word))
+
+
+def test_what_an_operator_itself_refuses_is_told_in_its_own_words() -> None:
+    def refuse(source: object) -> Any:
+        raise UsageError("not today")
+
+    with pytest.raises(UsageError, match="not today"):
+        rxchat.of("a").pipe(refuse)

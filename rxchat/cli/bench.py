@@ -34,10 +34,9 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def _runs(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError("at least 1")
-    return number
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"a number of at least 1, not {text!r}")
+    return int(text)
 
 
 def _bench(said: argparse.Namespace) -> int:

@@ -17,7 +17,7 @@ from reactivex.disposable import Disposable, SingleAssignmentDisposable
 from rxchat.errors import Aborted, EmptyStream, LoopError, UsageError
 from rxchat.stream.cursor import Cursor
 from rxchat.stream.hops import Guard, ignore
-from rxchat.stream.plain_functions import OPERATORS, plain
+from rxchat.stream.plain_functions import OPERATORS, plain, refuse_async
 from rxchat.stream.pump import Pump
 from rxchat.stream.scope import Scope
 
@@ -91,6 +91,9 @@ class Stream(Observable[T_co]):
             return Guard[T_co](on_next, on_error, on_completed).over(self, scheduler)
         if scheduler is not None:
             return super().subscribe(on_next, on_error, on_completed, scheduler=scheduler)
+        refuse_async(
+            "subscribe", "write `async for item in stream`", on_next, on_error, on_completed
+        )
         subscription = Subscription(Scope())
         root = _Root[T_co](on_next, on_error, on_completed, subscription, self.name)
         guard = Guard[T_co](root.on_next, root.on_error, root.on_completed)
@@ -132,10 +135,14 @@ class Stream(Observable[T_co]):
         """Compose operators, left to right; what they give is a `Stream` again."""
         result: Any = self
         for operator in operators:  # each gets a Stream, so that whatever it does has our clock
-            result = wrap(operator(result), self.name, self.preview)
+            try:
+                result = wrap(operator(result), self.name, self.preview)
+            except (UsageError, TypeError):
+                if _makes_operators(operator):
+                    raise _not_called(operator) from None
+                raise
             if isinstance(result, FunctionType):
-                word = getattr(operator, "__name__", "operator")
-                raise UsageError(f"pipe() takes operators, not the function {word}: write {word}()")
+                raise _not_called(operator)
         return result
 
     def __add__(self, other: Observable[Any]) -> Stream[Any]:
@@ -188,7 +195,11 @@ class Stream(Observable[T_co]):
         return f"<{type(self).__name__} {self.name!r}: cold, one run per subscription>"
 
     _sentence = "Cold: nothing is sent until you run it, and each run begins anew."
-    _how = "await stream\nasync for item in stream: ...\nawait show(stream)  # of rxchat.notebook"
+    _how = (
+        "async for item in stream: ...\n"
+        "answer = await stream.pipe(ops.collect())  # answer.text, answer.usage\n"
+        "await show(stream)  # of rxchat.notebook"
+    )
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         from rxchat.stills import Card
@@ -234,6 +245,17 @@ class Stream(Observable[T_co]):
 for _name in OPERATORS:
     if _fluent := getattr(Stream, _name, None):
         setattr(Stream, _name, plain(_name, _fluent))
+
+
+def _makes_operators(function: object) -> bool:
+    """Whether it is one of the words that make an operator, as `ops.text` is."""
+    room, name = (str(getattr(function, word, ".")) for word in ("__module__", "__qualname__"))
+    return room.startswith(("rxchat.operators", "reactivex.operators")) and "." not in name
+
+
+def _not_called(function: object) -> UsageError:
+    word = getattr(function, "__name__", "operator")
+    return UsageError(f"pipe() takes operators, not the function {word}: write {word}()")
 
 
 def source(run: Callable[[Pump[T]], Awaitable[None]], name: str | None = None) -> Stream[T]:
@@ -370,6 +392,7 @@ class _Root(Generic[T]):
             self._on_completed()
         except Exception as bug:
             self._consumer_raised(bug)
+        self._on_error = ignore  # what raises while it hangs up is reported, and no second end
         self._subscription.dispose()
 
     def _consumer_raised(self, bug: Exception) -> None:

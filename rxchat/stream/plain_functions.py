@@ -13,7 +13,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from rxchat.errors import UsageError
 
-__all__ = ["OPERATORS", "plain"]
+__all__ = ["OPERATORS", "plain", "refuse_async"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -58,17 +58,24 @@ def plain(name: str, operator: Callable[P, R]) -> Callable[P, R]:
 
     @wraps(operator)
     def checked(*args: P.args, **named: P.kwargs) -> R:
-        for given in (*args, *named.values()):
-            if callable(given) and _is_async(given):
-                told = str(getattr(given, "__name__", "function"))
-                instead = OPERATORS[name].format(function=told, operator=name)
-                raise UsageError(f"{name}() takes a plain function, and {told} is async: {instead}")
+        refuse_async(name, OPERATORS[name], *args, *named.values())
         return operator(*args, **named)
 
     return checked
 
 
+def refuse_async(name: str, instead: str, *given: object) -> None:
+    """Raise if one of these is an async function, and say what to write instead."""
+    for each in given:
+        if callable(each) and _is_async(each):
+            told = str(getattr(each, "__name__", "function"))
+            what = instead.format(function=told, operator=name)
+            raise UsageError(f"{name}() takes a plain function, and {told} is async: {what}")
+
+
 def _is_async(given: Any) -> bool:
+    if isinstance(given, partial):
+        return _is_async(given.func)
     return iscoroutinefunction(given) or (
-        not isinstance(given, type | partial) and iscoroutinefunction(type(given).__call__)
+        not isinstance(given, type) and iscoroutinefunction(type(given).__call__)
     )

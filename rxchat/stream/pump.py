@@ -53,6 +53,9 @@ class Pump(DisposableBase, Generic[T]):
         try:
             self._on_next(item)
         except Exception as error:
+            if self.disposed:  # while it hung up: nobody is left who would hear of it
+                self.scope.report(f"a callback of {self.task.get_name()!r} raised", error)
+                return
             # Not the source's failure: a retry must not pay for the request again.
             self._observer.on_error(CallbackFailed.by(error))
             self.dispose()

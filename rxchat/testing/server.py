@@ -218,7 +218,7 @@ class LocalServer:
     def url(self) -> str:
         """The address to put before a path."""
         if not self.port:
-            raise RuntimeError("the server has no address yet: `await server.start()`, or async with")
+            raise RuntimeError("no address yet: `async with` the server, or `await server.start()`")
         return f"{'https' if self.ssl else 'http'}://127.0.0.1:{self.port}"
 
     def __repr__(self) -> str:

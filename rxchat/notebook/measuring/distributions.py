@@ -96,7 +96,7 @@ def _distribution(table: Measurements, theme: Theme, kind: _Kind) -> Chart:
             page.words(_count(len(table.runs[label])), MARGIN + 16, y + 16, 10.5, look.quiet)
             row.draw(values, kind, table.runs[label])
             _left_out(page, table.runs[label], values, kind, y)
-        _foot(page, known, left, bottom)
+        _foot(page, table, known, left, bottom)
         return page.chart(repr(table))
 
 
@@ -298,12 +298,19 @@ def _left_out(
         )
 
 
-def _foot(page: Page, known: Mapping[str, Mapping[int, float]], left: float, bottom: float) -> None:
+def _foot(
+    page: Page,
+    table: Measurements,
+    known: Mapping[str, Mapping[int, float]],
+    left: float,
+    bottom: float,
+) -> None:
     """What the signs mean that occur."""
+    drawn = (table.runs[label][place] for label, values in known.items() for place in values)
     meant = [
         (
             "○  the first run, which also makes the connection",
-            any(0 in it for it in known.values()),
+            not all(run.row["warm"] for run in drawn),
         ),
         ("▬  shaded: the middle half; the thin line: 9 of 10", _is_banded(known)),
     ]

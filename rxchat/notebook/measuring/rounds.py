@@ -6,13 +6,12 @@ of heavy traffic is the same for all. The first run of each also makes the conne
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from attrs import frozen
 
-from rxchat.errors import ChatError, UsageError
+from rxchat.errors import ChatError, is_fatal
 from rxchat.operators.asking.meters import Run, meter
 from rxchat.stream import Stream
 
@@ -33,10 +32,9 @@ class Turn:
         measured = meter()
         try:
             await self.stream.pipe(measured)
-        except UsageError:
-            raise
-        except ChatError:
-            pass  # the run has it
+        except ChatError as error:  # the run has it
+            if is_fatal(error):
+                raise
         return measured.runs[0]
 
     def __str__(self) -> str:
@@ -52,16 +50,15 @@ class Rounds:
     """
 
     def __init__(self, streams: Mapping[str, Stream[Any]], runs: int) -> None:
-        self._left = deque(
-            Turn(label, stream, number, runs)
-            for number in range(1, runs + 1)
-            for label, stream in streams.items()
-        )
+        self._streams = [*streams.items()]
+        self._runs = runs
+        self._taken = 0
 
     def __len__(self) -> int:
-        return len(self._left)
+        return self._runs * len(self._streams) - self._taken
 
     def __iter__(self) -> Iterator[Turn]:
-        while self._left:
-            yield self._left[0]
-            self._left.popleft()
+        while self:
+            number, place = divmod(self._taken, len(self._streams))
+            yield Turn(*self._streams[place], number + 1, self._runs)
+            self._taken += 1

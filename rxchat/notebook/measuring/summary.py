@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 from attrs import frozen
 
 from rxchat.notebook.timelines.layout import columns, cut, visible
+from rxchat.stills import LITERAL
 
 __all__ = ["HEAD", "Fact", "aligned", "as_html", "cells", "percentile", "summary"]
 
@@ -115,8 +116,8 @@ def as_html(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
     body = "".join(f"<tr>{line('td', row, 'font-weight:400')}</tr>" for row in rows)
     return (
-        '<table class="mathjax_ignore" style="border-collapse:collapse;color:inherit;background:none;'
-        'font-variant-numeric:tabular-nums">'
+        f'<table class="{LITERAL}" style="border-collapse:collapse;color:inherit;'
+        'background:none;font-variant-numeric:tabular-nums">'
         f"<thead><tr>{line('th', head, 'opacity:.65;font-weight:600')}</tr></thead>"
         f"<tbody>{body}</tbody></table>"
     )

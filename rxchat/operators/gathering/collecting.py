@@ -177,12 +177,13 @@ class Answer:
         from rxchat.stills import Card
 
         usage = self.usage or Usage()
+        tokens = {"in": usage.input, "out": usage.output}
         facts = {
             "finish": self.finish,
             "calls": "\n".join(f"{call.name}({call.arguments})" for call in self.tool_calls),
             "refusal": self.refusal,
             "reasoning": self.reasoning and f"{len(self.reasoning):,} characters",
-            "tokens": usage.output and f"{usage.input or 0:,} in, {usage.output:,} out",
+            "tokens": ", ".join(f"{n:,} {way}" for way, n in tokens.items() if n is not None),
             "first": self.first is not None and f"after {self.first:.2f} s of {self.total:.2f}",
             "others": self.others and str(len(self.others)),
         }
