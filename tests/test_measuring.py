@@ -585,7 +585,7 @@ def test_in_a_notebook_a_line_says_how_far_it_is(monkeypatch: pytest.MonkeyPatch
     assert notebook.shown == [
         "run 1 of 2: <b>",
         "run 2 of 2: <b> (1 failed)",
-        "<measured 2 runs (1 failed)>",
+        "measured 2 runs (1 failed)",
     ]
 
 
@@ -599,7 +599,7 @@ def test_the_line_is_painted_at_most_ten_times_a_second(monkeypatch: pytest.Monk
 
     run_virtual(main())
     assert 10 <= len(notebook.shown) <= 12
-    assert notebook.shown[-1] == "<measured 950 runs>"
+    assert notebook.shown[-1] == "measured 950 runs"
 
 
 def test_an_interrupted_line_says_what_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -611,10 +611,16 @@ def test_an_interrupted_line_says_what_is_left(monkeypatch: pytest.MonkeyPatch) 
                 await measure({"chat": Scripted(1.0, "a")("?")}, runs=3)
 
     run_virtual(main())
-    assert notebook.shown[-1] == "<measured 1 run, 2 to go: await it>"
+    assert notebook.shown[-1] == "measured 1 run, 2 to go: await it"
 
 
 def test_outside_of_a_notebook_there_is_no_line(capsys: pytest.CaptureFixture[str]) -> None:
     with progress_line.progress_line(lambda: "over") as say:
         say("hello")
     assert capsys.readouterr() == ("", "")
+
+
+def test_who_forgets_to_await_is_told_so() -> None:
+    measuring = measure({"a": rxchat.of("a")})
+    with pytest.raises(AttributeError, match=r"write `table = await measure\(\.\.\.\)`"):
+        measuring.first()

@@ -12,13 +12,16 @@ from rxchat.errors import UsageError
 from rxchat.notebook.measuring.measurements import Measured, Measurements
 from rxchat.notebook.measuring.progress_line import progress_line
 from rxchat.notebook.measuring.rounds import Rounds
+from rxchat.notebook.pending import Pending
 from rxchat.stream import Stream, wrap
 
 __all__ = ["Measuring", "measure"]
 
 
-class Measuring:
+class Measuring(Pending):
     """A measurement that goes on while it is awaited, and again when it is awaited again."""
+
+    awaited = "table = await measure(...)"
 
     def __init__(self, streams: Mapping[str, Stream[Any]], runs: int) -> None:
         self._measured: dict[str, list[Measured]] = {label: [] for label in streams}
@@ -35,7 +38,7 @@ class Measuring:
 
     async def _go(self) -> Measurements:
         async with self._one:
-            with progress_line(lambda: repr(self)) as say:
+            with progress_line(lambda: repr(self)[1:-1]) as say:
                 for turn in self._rounds:
                     say(f"{turn}{self._failures()}")
                     run = await turn.take()
