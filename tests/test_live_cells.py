@@ -14,6 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from jupyter_client import AsyncKernelClient, KernelManager
+from reactivex import Observable
+from reactivex.disposable import Disposable
 
 import rxchat
 from rxchat import operators as ops
@@ -30,12 +32,12 @@ from rxchat.events import (
     ToolCall,
     Usage,
 )
-from rxchat.notebook import Timeline, compare, show
+from rxchat.notebook import Showing, Timeline, compare, show
 from rxchat.notebook.cells.live import PAGE, PAGES, paged
-from rxchat.notebook.cells.page import GrowingPage, columns, foot, whole
-from rxchat.notebook.cells.painter import Painter
+from rxchat.notebook.cells.page import MOST, GrowingPage, columns, foot, in_words, whole
+from rxchat.notebook.cells.painter import RATE, Painter
 from rxchat.notebook.cells.progress import Progress
-from rxchat.notebook.cells.safe_html import GrowingMarkdown, markdown, plain
+from rxchat.notebook.cells.safe_html import BLOCK, BRACKETS, GrowingMarkdown, markdown, plain
 from rxchat.testing import HOLD, LocalServer, Reply, Scripted, VirtualLoop, run_virtual
 
 # Markdown to harmless HTML ------------------------------------------------------------------------
@@ -185,7 +187,20 @@ def test_wherever_it_stands_the_page_is_harmless(text: str) -> None:
 
 SIGNS = "<>\"'&`*_~[]()!#|:;=\\/-+. \n\t\x00\x1b\x9b\ud800é語🙂aljs"
 MARKUP = ["javascript:", "data:", "http://", "https://e.x/", "mailto:a@b", "&#x6a;", "&lt;", "<!--"]
-MARKUP += ["<script>", "</details>", "onerror=", "![", "](", "]: ", "|-|\n", "- ", "1. ", "> "]
+MARKUP += [
+    "|a|b|\n",
+    "|-|-|\n",
+    "<script>",
+    "</details>",
+    "onerror=",
+    "![",
+    "](",
+    "]: ",
+    "|-|\n",
+    "- ",
+    "1. ",
+    "> ",
+]
 TRICKY = st.sampled_from([*SIGNS, *MARKUP, "\n\n", "```", "    "])
 soup = st.lists(TRICKY | st.text(max_size=5), max_size=60).map("".join)
 
@@ -226,6 +241,77 @@ def test_blocks_settle_and_lists_wait_for_their_end() -> None:
     assert growing.read() == (rest, "<p>123 goats.</p>\n")
 
 
+def test_a_table_may_begin_with_what_looks_like_the_end_of_a_paragraph() -> None:
+    """Its second line decides, so until that is whole nothing has settled."""
+    growing = GrowingMarkdown()
+    for text, settled in (("One | two\n|a|b|\n|-|-", ""), ("x|\n", "")):
+        growing.add(text)
+        assert growing.read()[0] == settled
+    growing.add("|-|-|\n|c|d|")
+    assert growing.read()[0] == "<p>One | two\n|a|b|</p>\n"
+
+
+def long(unit: str, opening: str = "") -> str:
+    return opening + unit * (4 * BLOCK // len(unit))
+
+
+LONG = {
+    "a paragraph": long("word and **bold** text, "),
+    "lines": long("word and **bold** text,\n"),
+    "a fence": long("for x in range(10): print(x)\n", "```py\n"),
+    "a fence of one line": long("x", "```py\n"),
+    "a fence with a long opening": long("y\n", "```" + "x" * 8_000 + "\n"),
+    "code": long("    for x in range(10): print(x)\n"),
+    "a list": long("- an *item*\n"),
+    "a list with long items": long(f"- {'item ' * 3_000}\n"),
+    "a table": long("|x|yy|\n", "|a|b|\n|-|-|\n"),
+    "a wide table": long("|\n", "|" + "a|" * 3_000 + "\n|" + "-|" * 3_000 + "\n"),
+    "quotes": long("> > said\n"),
+    "brackets": long("["),
+    "items in items": long("- "),
+    "quotes in quotes": long(">"),
+    "empty lines": long("\n"),
+    "references": long("[r]: https://e.example\n"),
+    "an open title": long("abc\n", '[r]: https://e.example "'),
+}
+
+
+@pytest.mark.parametrize("text", LONG.values(), ids=LONG)
+def test_what_may_yet_change_stays_short_however_long_a_block_is(text: str) -> None:
+    growing = GrowingMarkdown()
+    for start in range(0, len(text), BLOCK // 3):
+        growing.add(text[start : start + BLOCK // 3])
+        assert len(inspected(growing.read()[1]).words) <= 2 * BLOCK
+        assert len(growing._text) <= BLOCK
+
+
+@pytest.mark.parametrize("what", ["a fence", "a list", "a table", "code", "quotes"])
+def test_no_word_of_a_long_block_is_lost_while_it_grows(what: str) -> None:
+    growing, drawn, rest = GrowingMarkdown(), "", ""
+    for start in range(0, len(LONG[what]), 5_000):
+        growing.add(LONG[what][start : start + 5_000])
+        settled, rest = growing.read()
+        drawn += settled
+    head = {"a", "b"} if what == "a table" else set()  # which each piece has
+    seen, whole = (
+        [word for word in inspected(html).words.split() if word not in head]
+        for html in (drawn + rest, markdown(LONG[what]))
+    )
+    assert seen == whole
+
+
+def test_code_stays_code_and_a_numbered_list_its_numbers_in_pieces() -> None:
+    growing = GrowingMarkdown()
+    growing.add("```py\n" + "# one\n" * 2_000)
+    settled, rest = growing.read()
+    growing.add("# two\n```\n\n# Three\n\n" + "".join(f"{n}. item\n" for n in range(1, 1_100)))
+    more, end = growing.read()
+    assert (settled + rest + more).count("<h1>") == 1
+    number = int(re.findall(r'<ol start="(\d+)">', end)[-1])
+    assert "<li>item</li>\n" in end
+    assert end.count("<li>") == 1_100 - number
+
+
 def test_links_lead_where_they_say() -> None:
     html = markdown('[bank](https://evil.example/é?a=1&b=2 "My bank") <mailto:a@b.example>')
     assert inspected(html).links == ["https://evil.example/%C3%A9?a=1&b=2", "mailto:a@b.example"]
@@ -244,6 +330,8 @@ def test_what_looks_like_html_is_text() -> None:
 
 def test_a_long_paragraph_is_text_so_that_brackets_cost_no_time() -> None:
     assert "<strong>" in markdown("**a** " * 1000)
+    assert "<strong>" in markdown("[a] **a** " * BRACKETS)
+    assert inspected(markdown("![" * 2 * BRACKETS + "**a**")).words.endswith("**a**\n")
     assert inspected(markdown("**a** " * 10_000)).words.startswith("**a** **a** ")
 
 
@@ -313,6 +401,18 @@ def test_a_restart_of_a_later_turn_keeps_the_turns_before() -> None:
     assert seen("A", turn, "B", Reset(), "C", turn, "D") == [("text", "C"), ("text", "D")]
 
 
+def test_answers_one_after_the_other_keep_their_calls_and_words_apart() -> None:
+    one, other = ToolCall(0, "", "f", "{}"), ToolCall(0, "", "g", '{"a": ')
+    items = ["x", one, Finish(), other, ToolCall(0, "", "", "1}"), "y", Finish(), "z"]
+    assert [part for _, part in seen(*items)] == ["x", "f", "g", "y", "z"]
+    growing = GrowingPage(progress := Progress())
+    for item in items:
+        progress.take(item)
+        growing.read()
+    drawn = inspected("".join(growing.settled) + growing.tail).words
+    assert drawn.count('g({"a": 1})') == 1
+
+
 def test_a_resume_goes_on_in_the_same_words() -> None:
     progress = after("Hel", Reset("resume", "lost"), "lo")
     assert progress.text == "Hello"
@@ -371,6 +471,35 @@ class TestGrowingPage:
         growing.read()
         assert len("".join(growing.settled)) > 100_000
 
+    @pytest.mark.parametrize(
+        "item",
+        [
+            Text("word " * 1_000),
+            Text("word " * 1_000, choice=1),
+            Reasoning("word " * 1_000),
+            Refusal("word " * 1_000),
+            ["word " * 1_000],
+        ],
+        ids=["text", "another answer", "reasoning", "refusal", "value"],
+    )
+    def test_nothing_that_grows_is_sent_again_whole(self, item: object) -> None:
+        growing = GrowingPage(progress := Progress())
+        for _ in range(30):
+            progress.take(item)
+            growing.read()
+            assert len(growing.tail) < 2 * BLOCK
+
+    def test_of_an_endless_text_the_beginning_is_shown_and_how_much_is_not(self) -> None:
+        progress = after("One\n\n", "word " * MOST)
+        growing = GrowingPage(progress)
+        growing.read()
+        progress.end("completed")
+        for html in ("".join(growing.settled) + growing.tail, whole(progress, None)):
+            assert len(html) < 2 * MOST
+            assert "… and 800,005 more characters" in html
+        assert "… and 800,005 more characters" in in_words(progress)
+        assert len(whole(after(Reasoning("x" * 10 * MOST), "", 1), None)) < 2 * MOST
+
     def test_pages_that_are_full_stay_as_they_are(self) -> None:
         pieces = ["x" * 1000] * 2000
         some, more = paged(pieces[:100]), paged(pieces[:101])
@@ -390,17 +519,19 @@ class TestGrowingPage:
 class Paints:
     """Counts, and takes as long as it is told, in virtual time."""
 
-    def __init__(self, cost: float = 0.0, pause: float = 0.05) -> None:
+    def __init__(self, cost: float = 0.0, pause: float = 0.05, size: int = 0) -> None:
         loop = asyncio.get_running_loop()
         assert isinstance(loop, VirtualLoop)
         self.loop = loop
         self.cost = cost
         self.at: list[float] = []
+        self.size = size
         self.painter = Painter(self.paint, pause)
 
-    def paint(self) -> None:
+    def paint(self) -> int:
         self.at.append(self.loop.time())
         self.loop._jumping.elapsed += self.cost
+        return self.size
 
 
 def test_a_burst_is_one_paint_and_a_second_at_most_twenty() -> None:
@@ -428,6 +559,65 @@ def test_paints_that_take_long_come_seldom() -> None:
         return len(paints.at)
 
     assert 10 <= run_virtual(main()) <= 11  # one in 1.1 seconds
+
+
+def test_many_answers_share_the_time_and_each_has_its_turn() -> None:
+    async def main() -> list[int]:
+        several = [Paints(cost=0.01) for _ in range(10)]
+        while several[0].loop.time() < 11:
+            for each in several:
+                each.painter.changed()
+            await asyncio.sleep(0.01)
+        for each in several:
+            each.painter.finish()
+        return [len(each.at) for each in several]
+
+    counts = run_virtual(main())
+    assert sum(counts) <= 101  # a tenth of 11 seconds, though each could have had a tenth
+    assert max(counts) - min(counts) <= 1
+
+
+def test_who_waits_for_a_long_pause_keeps_nobody_waiting() -> None:
+    async def main() -> int:
+        picture, answer = Paints(pause=5), Paints()
+        picture.painter.changed()
+        await asyncio.sleep(0.1)
+        picture.painter.changed()
+        await asyncio.sleep(0.1)
+        answer.painter.changed()
+        await asyncio.sleep(0.1)
+        picture.painter.finish()
+        return len(answer.at)
+
+    assert run_virtual(main()) == 1
+
+
+def test_no_more_is_sent_than_a_server_of_notebooks_lets_through() -> None:
+    async def main() -> int:
+        several = [Paints(size=RATE // 10) for _ in range(10)]
+        while several[0].loop.time() < 10:
+            for each in several:
+                each.painter.changed()
+            await asyncio.sleep(0.01)
+        for each in several:
+            each.painter.finish()
+        return sum(len(each.at) * each.size for each in several)
+
+    assert 9 * RATE <= run_virtual(main()) <= 10.2 * RATE
+
+
+def test_a_paint_that_fails_keeps_no_other_from_its_turn() -> None:
+    async def main() -> int:
+        reported: list[Any] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, told: reported.append(told))
+        Painter(lambda: 1 // 0).changed()
+        paints = Paints()
+        paints.painter.changed()
+        await asyncio.sleep(1)
+        assert isinstance(reported[0]["exception"], ZeroDivisionError)
+        return len(paints.at)
+
+    assert run_virtual(main()) == 1
 
 
 def test_no_timer_is_left_when_nothing_changes() -> None:
@@ -468,7 +658,9 @@ async def test_answers_are_printed_one_after_the_other(capsys: pytest.CaptureFix
     assert str(answers["a"]) == "One"
     assert isinstance(answers["b"], RateLimited)
     printed = capsys.readouterr().out
-    assert re.match(r"Two\n--- a \(.*\)\nOne\n\n--- b\nRateLimited: no\n\nTwo\na .*\nb .*#", printed)
+    assert re.match(
+        r"Two\n--- a \(.*\)\nOne\n\n--- b\nRateLimited: no\n\nTwo\na .*\nb .*#", printed
+    )
 
 
 def test_a_timeline_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
@@ -508,12 +700,50 @@ async def test_who_is_cancelled_while_waiting_hangs_up(labels: str) -> None:
     assert "stopped" in repr(shown)
 
 
+async def test_a_stream_that_cannot_be_hung_up_keeps_nobody_waiting() -> None:
+    def subscribe(*_: object) -> Disposable:
+        return Disposable(lambda: 1 // 0)
+
+    reported: list[Any] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, told: reported.append(told))
+    showing = show(Observable(subscribe))
+    showing.stop()
+    assert (await showing).text == ""
+    assert isinstance(reported[0]["exception"], ZeroDivisionError)
+
+
+async def test_one_can_be_shown_from_within_another(capsys: pytest.CaptureFixture[str]) -> None:
+    inner: list[Showing] = []
+
+    def once(_: object) -> None:
+        if not inner:
+            inner.append(show(Scripted("Two")("Hi")))
+
+    assert (await show(Scripted("One")("Hi").pipe(ops.do_action(once)))).text == "One"
+    assert (await inner[0]).text == "Two"
+
+
+async def test_of_two_who_wait_both_have_the_answer() -> None:
+    showing = show(Scripted("One", 0.001, "two")("Hi"))
+    one, other = await asyncio.gather(showing, showing)
+    assert one == other == await showing
+
+
+async def test_an_empty_stream_and_one_that_never_begins_are_answers_without_words() -> None:
+    comparing = compare({"empty": rxchat.of(), "never": Scripted(3600.0)("Hi")})
+    comparing.stop("never")
+    answers = await comparing
+    assert [str(answer) for answer in answers.values()] == ["", ""]
+
+
 async def test_nothing_is_sent_if_one_of_them_is_wrong() -> None:
     say = Scripted("One")
     with pytest.raises(UsageError, match=r"compare\(\) takes streams, not 3"):
         compare({"a": say("Hi"), "b": 3})  # type: ignore[dict-item]
     with pytest.raises(UsageError, match="call it with a prompt first"):
         show(say)  # type: ignore[call-overload]
+    with pytest.raises(UsageError, match="labels that are texts, not 1"):
+        compare({1: say("Hi")})  # type: ignore[dict-item]
     with pytest.raises(UsageError, match="with at least one stream"):
         compare({})
     with pytest.raises(UsageError, match="title"):
@@ -800,6 +1030,14 @@ async def test_answers_side_by_side_each_with_a_button(
     assert len(again) == 2  # and the dict is not drawn below them
     (result,) = await notebook.run("{label: type(it).__name__ for label, it in all.items()}")
     assert result["data"]["text/plain"] == "{'a': 'Answer', 'b': 'RateLimited', 'c': 'Answer'}"
+
+
+async def test_titles_and_labels_may_be_any_text(notebook: Notebook) -> None:
+    say, text = "Scripted('Hi')('Hi')", r"'<b>\x00\ud83d\u202e'"
+    output, *_ = await notebook.run(f"await show({say}, title={text})")
+    assert text_of(output).startswith("<b>Hi\n")
+    output, *_ = await notebook.run(f"await compare({{{text}: {say}}}, title={text})")
+    assert text_of(output).startswith("<b><b>Hi\n")
 
 
 async def test_a_timeline_is_drawn_inline(notebook: Notebook) -> None:

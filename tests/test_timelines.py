@@ -20,7 +20,7 @@ from rxchat import operators as ops
 from rxchat.errors import Overloaded, RateLimited, Truncated, UsageError
 from rxchat.events import Finish, Reasoning, Refusal, Reset, Start, ToolCall, Usage
 from rxchat.notebook import Mark, Recording, Row, Timeline, lane, watch
-from rxchat.notebook.timelines.layout import Layout, columns, visible
+from rxchat.notebook.timelines.layout import Layout, columns, cut, visible
 from rxchat.notebook.timelines.svg_lanes import END_SIGNS, SIGNS
 from rxchat.providers import acytoo
 from rxchat.testing import LocalServer, Reply, Scripted, run_virtual
@@ -73,6 +73,21 @@ def texts(part: ElementTree.Element, kind: str) -> list[str]:
 
 
 # What is recorded ---------------------------------------------------------------------------------
+
+
+def test_to_cut_words_takes_no_longer_the_more_there_are() -> None:
+    """A live picture cuts hundreds of texts, again and again."""
+
+    class Counted(str):
+        looked_at = 0
+
+        def __iter__(self) -> Iterator[str]:
+            for sign in str.__iter__(self):
+                Counted.looked_at += 1
+                yield sign
+
+    assert cut(Counted("word " * 1_000), 60) == ("word " * 12)[:59] + "…"
+    assert Counted.looked_at == 61
 
 
 def test_a_lane_knows_what_came_when_and_how_it_ended() -> None:

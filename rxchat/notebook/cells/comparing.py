@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Generator, Mapping
 from functools import partial
 from importlib import import_module
 from typing import Any, Protocol
@@ -29,7 +29,7 @@ from rxchat.stream import wrap
 
 __all__ = ["Comparing", "compare"]
 
-PICTURE_PAUSE = 0.5  # seconds between two pictures of the timeline
+PICTURE_PAUSE = 1.0  # seconds between two pictures of the timeline
 
 
 class Comparing:
@@ -119,33 +119,27 @@ class _InCell:
         self._drawing.layout.width = "100%"
         page = widgets.VBox([head, row])
         self._widgets = [*beside, head, row, page, self._drawing]
-        self._changed: set[str] = set()
-        self._painter = Painter(self._paint)
-        self._time: Callable[[], float] = asyncio.get_running_loop().time
-        self._drawn = float("-inf")
+        self._painters = {label: Painter(column.paint) for label, column in self._columns.items()}
+        self._draftsman = Painter(self._draw, PICTURE_PAUSE)
         self._cell, self._picture = Cell(), Cell()
         self._cell.widget(page)
         self._picture.widget(self._drawing)
 
     def heard(self, label: str) -> None:
-        self._changed.add(label)
-        self._painter.changed()
+        self._painters[label].changed()
+        self._draftsman.changed()
 
-    def _paint(self) -> None:
-        for label in self._changed:
-            self._columns[label].paint()
-        self._changed.clear()
-        if self._time() - self._drawn >= PICTURE_PAUSE:
-            self._drawing.value = self._run.svg(width=CELL)
-            self._drawn = self._time()
+    def _draw(self) -> int:
+        self._drawing.value = self._run.svg(width=CELL)
+        return len(self._drawing.value)
 
     def over(self) -> None:
-        self._painter.finish()
-        pages = {
-            label: whole(hearing.progress, hearing.run) for label, hearing in self._hearings.items()
-        }
-        words = [_in_words(label, hearing) for label, hearing in self._hearings.items()]
+        for painter in (*self._painters.values(), self._draftsman):
+            painter.finish()
+        shown = self._hearings.items()
         try:
+            pages = {label: whole(hearing.progress, hearing.run) for label, hearing in shown}
+            words = [_in_words(label, hearing) for label, hearing in shown]
             self._cell.page(f"{headline(self._title)}{columns(pages)}", "\n\n".join(words))
             self._picture.picture(self._run)
         finally:
@@ -184,6 +178,9 @@ def compare(streams: Mapping[str, Observable[Any]], *, title: str = "") -> Compa
     """
     if not (isinstance(streams, Mapping) and streams):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise UsageError('compare() takes {"label": stream, ...} with at least one stream')
+    for label in streams:
+        if not isinstance(label, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise UsageError(f"compare() takes labels that are texts, not {label!r}")
     if not isinstance(title, str):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise UsageError(f"compare(title=) is a text, not {title!r}")
     return Comparing(streams, title)

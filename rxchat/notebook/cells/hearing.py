@@ -123,8 +123,10 @@ class Hearing:
             upstream = SingleAssignmentDisposable()
 
             def cut() -> None:
-                upstream.dispose()
-                observer.on_completed()
+                try:
+                    upstream.dispose()
+                finally:
+                    observer.on_completed()
 
             self._cut = cut
             upstream.disposable = source.subscribe(observer, scheduler=scheduler)

@@ -11,6 +11,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
+from rxchat.cli.untrusted import one_line
 from rxchat.errors import UsageError
 from rxchat.notebook.cells.hearing import Hearing
 from rxchat.notebook.cells.page import GrowingPage, foot
@@ -38,7 +39,7 @@ class LiveAnswer:
     def __init__(self, hearing: Hearing, title: str, stop: Callable[[], None]) -> None:
         self._hearing = hearing
         self._page = GrowingPage(hearing.progress)
-        self.widget = _widget_class()(title=title)
+        self.widget = _widget_class()(title=one_line(title))
 
         def on_message(_: object, content: object, buffers: object) -> None:
             if content == {"stop": True}:
@@ -46,16 +47,18 @@ class LiveAnswer:
 
         self.widget.on_msg(on_message)
 
-    def paint(self) -> None:
-        """Send what has changed."""
-        progress = self._hearing.progress
+    def paint(self) -> int:
+        """Send what has changed; how many characters that were."""
+        progress, widget = self._hearing.progress, self.widget
         self._page.read()
-        with self.widget.hold_sync():
-            for number, page in enumerate(paged(self._page.settled)):
-                setattr(self.widget, f"page{number}", page)
-            self.widget.tail = self._page.tail
-            self.widget.foot = foot(progress, self._hearing.run)
-            self.widget.running = progress.status == "running"
+        state = {f"page{number}": page for number, page in enumerate(paged(self._page.settled))}
+        state |= {"tail": self._page.tail, "foot": foot(progress, self._hearing.run)}
+        fresh = {name: html for name, html in state.items() if html != getattr(widget, name)}
+        with widget.hold_sync():
+            for name, html in fresh.items():
+                setattr(widget, name, html)
+            widget.running = progress.status == "running"
+        return sum(map(len, fresh.values()))
 
 
 @cache

@@ -16,7 +16,8 @@ from rxchat.operators.asking.meters import Run
 
 __all__ = ["GrowingPage", "columns", "foot", "headline", "in_words", "whole"]
 
-GLIMPSE = 2000  # characters of thoughts and arguments that are sent while they grow
+MOST = 200_000  # characters of a text that are shown: servers of notebooks drop what is too much
+GLIMPSE = 2000  # characters that are sent of what is sent anew while it grows
 BRIEF = 80  # characters of a call, or of what it gave, that are in sight
 LONGEST = 2000  # characters of an error
 FAULT = "var(--jp-error-color1,#d3471c)"
@@ -34,14 +35,14 @@ def _part(part: Part, running: bool) -> str:
         return _card(part, running)
     match part.sort:
         case "text":
-            return markdown(part.text)
+            return _prose(_glimpse(part.text, running))
         case "reasoning":
             return _thoughts(part.text, running)
         case "refusal":
-            said = f"<strong>Refused</strong>{markdown(part.text)}"
+            said = f"<strong>Refused</strong>{_prose(_glimpse(part.text, running))}"
             return f'<div style="{RULE.format(FAULT)}">{said}</div>'
         case "value":
-            return _words(part.text)
+            return _words(_glimpse(part.text, running))
 
 
 def _thoughts(text: str, running: bool) -> str:
@@ -74,8 +75,18 @@ def _brief(text: str) -> str:
     return line if len(line) <= BRIEF else f"{line[: BRIEF - 1]}…"
 
 
+def _prose(text: str) -> str:
+    return markdown(text[:MOST]) + _small(_too_much(text))
+
+
 def _words(text: str) -> str:
-    return f'<pre style="{WORDS}">{quoted(text)}</pre>'
+    return f'<pre style="{WORDS}">{quoted(text[:MOST])}</pre>{_small(_too_much(text))}'
+
+
+def _too_much(text: str) -> str:
+    """How much of it is not shown."""
+    more = len(text) - MOST
+    return f"… and {more:,} more characters" if more > 0 else ""
 
 
 # Around them --------------------------------------------------------------------------------------
@@ -153,7 +164,9 @@ def columns(pages: Mapping[str, str]) -> str:
 def in_words(progress: Progress) -> str:
     """The answer where there is no HTML."""
     error = progress.error
-    said = [progress.text, f"{type(error).__name__}: {error}" if error else ""]
+    text = progress.text
+    failure = f"{type(error).__name__}: {error}" if error else ""
+    said = [text[:MOST], _too_much(text), failure]
     return plain("\n\n".join(filter(None, said)))
 
 
@@ -204,11 +217,13 @@ class GrowingPage:
     def _more(self, part: Said) -> str:
         """Settle what can be of a text; the rest."""
         text = part.text
-        self._markdown.add(text[self._seen :])
+        if fresh := text[self._seen : MOST]:
+            self._markdown.add(fresh)
         self._seen = len(text)
         settled, rest = self._markdown.read()
-        self.settled.append(settled)
-        return rest
+        if settled:
+            self.settled.append(settled)
+        return rest + _small(_too_much(text))
 
     def _next(self) -> None:
         self._done += 1

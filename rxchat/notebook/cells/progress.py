@@ -107,7 +107,7 @@ class Progress:
             case Start():
                 self.model = item.model or self.model
             case Finish():
-                self.finishes[item.choice] = item
+                self._finish(item)
             case Usage():
                 pass  # the meter knows it
             case Growing():
@@ -143,8 +143,16 @@ class Progress:
         last.add(piece)
 
     def _put(self, part: Part) -> None:
+        self.finishes.pop(part.choice, None)  # another answer, in the same stream
         self.parts.append(part)
         self._latest[part.choice] = part
+
+    def _finish(self, item: Finish) -> None:
+        """What comes after it, comes anew."""
+        self.finishes[item.choice] = item
+        self._latest.pop(item.choice, None)
+        for place in [place for place in self._calls if place[0] == item.choice]:
+            del self._calls[place]
 
     def _grow(self, item: Growing) -> None:
         if not item.piece:

@@ -97,7 +97,8 @@ class GrowingMarkdown:
         ends = (*items[-1:], len(lines) - 1, len(lines))
         rests = ((end, "\n".join(lines[end:])) for end in ends if end)
         end, rest = next((end, rest) for end, rest in rests if len(rest) <= BLOCK // 2)
-        opening = "".join(f"{line}\n" for line in lines[: _OPENED_BY.get(block[0].type, 0)])
+        opened_by = _OPENED_BY.get(block[0].type, 0) if block else 0
+        opening = "".join(f"{line}\n" for line in lines[:opened_by])
         self._text = (opening if len(opening) <= BLOCK // 4 else "") + rest
         return markdown("\n".join(lines[:end]))
 
