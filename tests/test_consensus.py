@@ -745,7 +745,7 @@ def test_a_consensus_can_be_tried_again_as_a_whole() -> None:
 
 REFUSED = [
     (lambda: first_valid(valid=fine), "first_valid() needs at least one stream"),
-    (lambda: first_valid(["a"], valid=fine), "first_valid() takes streams, not list"),
+    (lambda: first_valid(["a"], valid=fine), "first_valid() takes streams, not a list"),
     (lambda: first_valid(rxchat.of(1), valid=True), "first_valid(valid=) takes a function"),
     (lambda: quorum(), "quorum() needs at least one stream"),
     (lambda: quorum(rxchat.of(1)), "quorum(n) says how many streams must agree: 1 to 1"),

@@ -228,3 +228,17 @@ def test_an_error_passes_with_the_text_so_far() -> None:
 def test_what_is_no_answer_cannot_be_collected() -> None:
     with pytest.raises(UsageError, match="events or texts, not int"):
         rxchat.of(1, 2).pipe(collect()).run()
+
+
+def test_an_answer_says_in_a_line_how_much_it_is() -> None:
+    called = Scripted(
+        Start("m-1"), "Hello", ToolCall(0, "1", "weather", "{}"), Finish("tool_calls")
+    )
+    answer = called("Hi").pipe(ops.collect()).run()
+    assert repr(answer) == "<answer of m-1: 5 characters, calls weather, tool_calls>"
+
+
+def test_an_answer_that_ends_first_is_not_forgotten_for_the_next_one() -> None:
+    said = rxchat.of(Text("a"), Finish(), Text("b", 1), Finish(choice=1))
+    answer = said.pipe(ops.collect()).run()
+    assert [each.text for each in answer.choices] == ["a", "b"]

@@ -32,12 +32,13 @@ from rxchat.events import (
     ToolCall,
     Usage,
 )
-from rxchat.notebook import Showing, Timeline, compare, show
+from rxchat.notebook import Showing, Timeline, compare, show, watch
 from rxchat.notebook.cells.live import PAGE, PAGES, paged
 from rxchat.notebook.cells.page import MOST, GrowingPage, columns, foot, in_words, whole
 from rxchat.notebook.cells.painter import RATE, Painter
 from rxchat.notebook.cells.progress import Progress
 from rxchat.notebook.cells.safe_html import BLOCK, BRACKETS, GrowingMarkdown, markdown, plain
+from rxchat.stills import LITERAL
 from rxchat.testing import HOLD, LocalServer, Reply, Scripted, VirtualLoop, run_virtual
 
 # Markdown to harmless HTML ------------------------------------------------------------------------
@@ -76,7 +77,7 @@ class Inspector(HTMLParser):
             assert given["target"] == "_blank"
             assert given["rel"] == "noopener noreferrer nofollow"
             self.links.append(given["href"] or "")
-        assert given.get("class", "mathjax_ignore") == "mathjax_ignore"
+        assert given.get("class", LITERAL) == LITERAL
         if "style" in given:
             assert OURS.fullmatch(given["style"] or ""), given
             assert "url" not in (given["style"] or "")
@@ -736,11 +737,18 @@ async def test_an_empty_stream_and_one_that_never_begins_are_answers_without_wor
     assert [str(answer) for answer in answers.values()] == ["", ""]
 
 
+async def test_a_watch_around_it_sees_each_of_them() -> None:
+    with watch() as run:
+        await compare({"a": Scripted("One", "two")("Hi"), "b": Scripted("Two")("Hi")})
+    (a,) = (row for row in run.rows if row.name == "a")
+    assert [mark.words for mark in a.marks if mark.kind == "text"] == ["One", "two"]
+
+
 async def test_nothing_is_sent_if_one_of_them_is_wrong() -> None:
     say = Scripted("One")
-    with pytest.raises(UsageError, match=r"compare\(\) takes streams, not 3"):
+    with pytest.raises(UsageError, match=r"compare\(\) takes streams, not int"):
         compare({"a": say("Hi"), "b": 3})  # type: ignore[dict-item]
-    with pytest.raises(UsageError, match="call it with a prompt first"):
+    with pytest.raises(UsageError, match="call what makes one, as"):
         show(say)  # type: ignore[call-overload]
     with pytest.raises(UsageError, match="labels that are texts, not 1"):
         compare({1: say("Hi")})  # type: ignore[dict-item]
@@ -916,12 +924,12 @@ async def test_without_await_it_goes_on_in_the_background(
     assert later["data"]["text/plain"] == "'**Hello** you'"
 
 
-async def test_the_answer_is_not_drawn_again_below_the_cell_that_shows_it(
+async def test_the_answer_is_but_a_line_below_the_cell_that_shows_it(
     notebook: Notebook,
 ) -> None:
-    (output,) = await notebook.run("await show(Scripted('Hello')('Hi'))")
+    output, line = await notebook.run("answer = await show(Scripted('Hello')('Hi')); answer")
     assert text_of(output).startswith("Hello\n")
-    (_,) = await notebook.run("answer = await show(Scripted('Hello')('Hi')); answer")
+    assert line["data"] == {"text/plain": "<answer: 5 characters, stop>"}
     (later,) = await notebook.run("answer")
     assert later["kind"] == "execute_result"
     assert "Hello" in str(later["data"])
@@ -1027,7 +1035,7 @@ async def test_answers_side_by_side_each_with_a_button(
     assert "still running" not in picture
     assert "a ." in drawn["data"]["text/plain"]
     again = await notebook.run(f"await compare({{'a': {other}}})")
-    assert len(again) == 2  # and the dict is not drawn below them
+    assert again[2]["data"] == {"text/plain": "{'a': rxchat.errors.RateLimited('no')}"}
     (result,) = await notebook.run("{label: type(it).__name__ for label, it in all.items()}")
     assert result["data"]["text/plain"] == "{'a': 'Answer', 'b': 'RateLimited', 'c': 'Answer'}"
 

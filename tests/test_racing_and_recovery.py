@@ -117,9 +117,20 @@ def test_joining_nothing_is_refused_at_once(join: Any) -> None:
 
 
 @pytest.mark.parametrize("join", [rxchat.race, rxchat.fallback])
-@pytest.mark.parametrize("others", [["x"], [None], [[]], [[rxchat.of(1), rxchat.of(2)]]], ids=repr)
-def test_joining_what_is_no_stream_is_refused_at_once(join: Any, others: list[Any]) -> None:
-    words = rf"{join.__name__}\(\) takes streams, not \w+; write {join.__name__}\(\*streams\)"
+@pytest.mark.parametrize(
+    ("others", "said"),
+    [
+        (["x"], r"not str: ask a provider"),
+        ([None], "not NoneType"),
+        ([[]], r"not a list: write \w+\(\*streams\)"),
+        ([[rxchat.of(1), rxchat.of(2)]], r"not a list: write \w+\(\*streams\)"),
+    ],
+    ids=repr,
+)
+def test_joining_what_is_no_stream_is_refused_at_once(
+    join: Any, others: list[Any], said: str
+) -> None:
+    words = rf"{join.__name__}\(\) takes streams, {said}"
     for streams in ([rxchat.of(1), *others], others):
         with pytest.raises(UsageError, match=words):
             join(*streams)

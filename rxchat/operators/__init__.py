@@ -137,7 +137,8 @@ __all__ = [
     "switch_map_indexed",
     "text",
 ]
-__all__ += reactivex.operators.__all__  # spelled so that pyright reads it, too
+# Spelled so that pyright reads it, and takes the names for exported, although it says it does not.
+__all__ += reactivex.operators.__all__  # pyright: ignore[reportUnsupportedDunderAll]
 if not TYPE_CHECKING:
     __all__ += [*_FILE_OF]
 

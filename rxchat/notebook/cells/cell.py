@@ -11,6 +11,7 @@ from typing import Any
 from uuid import uuid4
 
 from rxchat.notebook.timelines.timeline import Timeline
+from rxchat.stills import LITERAL
 
 __all__ = ["Cell", "awake", "close", "current_cell", "in_a_notebook"]
 
@@ -48,7 +49,7 @@ class Cell:
 
         A page is no mathematics: in that of an answer, "$5 or $10" would become a formula.
         """
-        html = f'<div class="mathjax_ignore">{html}</div>'
+        html = f'<div class="{LITERAL}">{html}</div>'
         self._show({"text/html": html, "text/plain": text}, {})
 
     def picture(self, run: Timeline) -> None:

@@ -13,43 +13,45 @@ from reactivex import Observable
 from rxchat.cli.numbers import footer
 from rxchat.cli.untrusted import one_line
 from rxchat.errors import UsageError
-from rxchat.notebook.cells.cell import Cell, close, current_cell, in_a_notebook
+from rxchat.notebook.cells.cell import Cell, close, in_a_notebook
 from rxchat.notebook.cells.hearing import Hearing
 from rxchat.notebook.cells.live import LiveAnswer
 from rxchat.notebook.cells.page import columns, headline, in_words, whole
 from rxchat.notebook.cells.painter import Painter
 from rxchat.notebook.cells.safe_html import plain
-from rxchat.notebook.cells.shown import AnswersShown
 from rxchat.notebook.cells.terminal import say
+from rxchat.notebook.pending import Pending
 from rxchat.notebook.timelines.recording import Recording
 from rxchat.notebook.timelines.timeline import CELL
 from rxchat.notebook.timelines.watching import lane
 from rxchat.operators.gathering.collecting import Answer
-from rxchat.stream import wrap
+from rxchat.stream import a_stream, recording, wrap
 
 __all__ = ["Comparing", "compare"]
 
 PICTURE_PAUSE = 1.0  # seconds between two pictures of the timeline
 
 
-class Comparing:
+class Comparing(Pending):
     """Answers that are shown side by side: `await` it for all of them, or `stop()` it."""
+
+    awaited = "answers = await compare(...)"
 
     def __init__(self, streams: Mapping[str, Observable[Any]], title: str) -> None:
         self.run = Recording(title)
         """When each of them spoke."""
         self._hearings = {label: self._hearing(label, stream) for label, stream in streams.items()}
         self._left = {*self._hearings}
-        self._cell = current_cell()
         make = _InCell if in_a_notebook() else _Printed
         self._view: _View = make(self._hearings, self.run, title)
         for hearing in self._hearings.values():
             hearing.start()
 
     def _hearing(self, label: str, stream: Observable[Any]) -> Hearing:
-        if isinstance(stream, Observable):  # pyright: ignore[reportUnnecessaryIsInstance]
-            stream = wrap(stream).pipe(lane(label, self.run))
-        return Hearing(stream, partial(self._heard, label), partial(self._over, label), "compare")
+        heard = wrap(a_stream("compare", stream)).pipe(lane(label, self.run))
+        if recording.get() is not None:  # a watch around it sees what is heard here
+            heard = heard.pipe(lane(label))
+        return Hearing(heard, partial(self._heard, label), partial(self._over, label), "compare")
 
     def stop(self, label: str | None = None) -> None:
         """Hang up that one, or all."""
@@ -73,7 +75,7 @@ class Comparing:
             for hearing in self._hearings.values():
                 hearing.hang_up()
             raise
-        return AnswersShown(results, self._cell)
+        return results
 
     def _heard(self, label: str, _: object) -> None:
         self._view.heard(label)

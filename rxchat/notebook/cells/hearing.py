@@ -28,7 +28,7 @@ from rxchat.notebook.cells.cell import awake
 from rxchat.notebook.cells.progress import Progress
 from rxchat.operators.asking.meters import Run
 from rxchat.operators.gathering.collecting import Answer, Growing
-from rxchat.stream import Subscription, wrap
+from rxchat.stream import Subscription, a_stream, wrap
 from rxchat.stream.hops import ignore
 
 __all__ = ["Hearing", "as_event", "the_loop"]
@@ -42,8 +42,8 @@ def the_loop(name: str) -> asyncio.AbstractEventLoop:
         return asyncio.get_running_loop()
     except RuntimeError:
         raise LoopError(
-            f"{name}() needs a running event loop: write `await {name}(...)` in a cell, or inside "
-            "an `async def` that asyncio.run() runs"
+            f"{name}() needs a running event loop: write `await {name}(...)` in a cell, inside an "
+            "`async def` that asyncio.run() runs, or at the prompt of `python -m asyncio`"
         ) from None
 
 
@@ -57,9 +57,7 @@ class Hearing:
         over: Callable[[], None],
         name: str,
     ) -> None:
-        if not isinstance(stream, Observable):  # pyright: ignore[reportUnnecessaryIsInstance]
-            hint = ": call it with a prompt first" if callable(stream) else ""
-            raise UsageError(f"{name}() takes streams, not {stream!r}{hint}")
+        a_stream(name, stream)
         self.loop = the_loop(name)
         self.progress = Progress()
         self.name = str(getattr(stream, "name", "stream"))

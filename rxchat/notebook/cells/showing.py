@@ -16,14 +16,17 @@ from rxchat.notebook.cells.painter import Painter
 from rxchat.notebook.cells.safe_html import plain
 from rxchat.notebook.cells.shown import shown_in
 from rxchat.notebook.cells.terminal import Printed, say
+from rxchat.notebook.pending import Pending
 from rxchat.notebook.timelines.timeline import Timeline
 from rxchat.operators.gathering.collecting import Answer
 
 __all__ = ["Showing", "show"]
 
 
-class Showing:
+class Showing(Pending):
     """An answer that is shown: `await` it for the `Answer`, or `stop()` it."""
+
+    awaited = "answer = await show(...)"
 
     def __init__(self, stream: Observable[Any], title: str) -> None:
         self._hearing = Hearing(stream, self._heard, self._over, "show")

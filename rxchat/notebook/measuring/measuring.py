@@ -6,14 +6,12 @@ import asyncio
 from collections.abc import Generator, Mapping
 from typing import Any, cast
 
-from reactivex import Observable
-
 from rxchat.errors import UsageError
 from rxchat.notebook.measuring.measurements import Measured, Measurements
 from rxchat.notebook.measuring.progress_line import progress_line
 from rxchat.notebook.measuring.rounds import Rounds
 from rxchat.notebook.pending import Pending
-from rxchat.stream import Stream, wrap
+from rxchat.stream import Stream, a_stream, wrap
 
 __all__ = ["Measuring", "measure"]
 
@@ -82,10 +80,7 @@ def measure(streams: Mapping[str, Stream[Any]], *, runs: int = 20) -> Measuring:
     for label, stream in cast("Mapping[object, object]", given).items():
         if not isinstance(label, str):
             raise UsageError(f"a name is a text, not {label!r}")
-        if not isinstance(stream, Observable):
-            raise UsageError(
-                f'{label!r} is no stream but {stream!r}; a provider gives one: provider("question")'
-            )
+        a_stream("measure", stream)
     count = cast("object", runs)
     if not isinstance(count, int) or isinstance(count, bool) or count < 1:
         raise UsageError(f"runs= is a number of at least 1, not {count!r}")

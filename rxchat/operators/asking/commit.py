@@ -14,7 +14,7 @@ from reactivex import Observable, abc
 
 from rxchat.errors import CallbackFailed, ChatError, UsageError
 from rxchat.events import Reasoning, Reset, Text, ToolCall, is_content
-from rxchat.stream import Guard, Recorder, Scope
+from rxchat.stream import Guard, Recorder, Scope, a_stream
 
 __all__ = ["Attempt", "Commit", "Heard", "Rule", "anything", "commit_rule", "some_streams"]
 
@@ -255,14 +255,9 @@ def some_streams(joining: str, streams: Sequence[object]) -> None:
     if not streams:
         raise UsageError(f"{joining}() needs at least one stream")
     for stream in streams:
-        if callable(stream):
-            name = getattr(stream, "name", None) or getattr(stream, "__name__", "provider")
-            raise UsageError(f"{joining}() takes streams: call what makes one, as {name}(question)")
-        if not isinstance(stream, Observable):
-            raise UsageError(
-                f"{joining}() takes streams, not {type(stream).__name__}; "
-                f"write {joining}(*streams) for a list of them"
-            )
+        if isinstance(stream, list | tuple):
+            raise UsageError(f"{joining}() takes streams, not a list: write {joining}(*streams)")
+        a_stream(joining, stream)
 
 
 def anything(error: Exception) -> bool:

@@ -126,7 +126,7 @@ class _Growth(Hop[Any]):
 # All of it as one value ------------------------------------------------------------------------
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class Answer:
     """A whole answer; its `message` is the one to append to the conversation."""
 
@@ -172,6 +172,11 @@ class Answer:
 
     def __str__(self) -> str:
         return self.text
+
+    def __repr__(self) -> str:
+        calls = ", ".join(call.name for call in self.tool_calls)
+        said = (f"{len(self.text):,} characters", calls and f"calls {calls}", self.finish)
+        return f"<answer{f' of {self.model}' * bool(self.model)}: {', '.join(filter(None, said))}>"
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         from rxchat.stills import Card
@@ -297,7 +302,7 @@ class _Collecting(Hop[Any]):
             self._first = self._time() - self._began
         if kind in _CONTENT:
             if kind is not Other:
-                self._turn()
+                self._turn(event.choice)
             elif event.name == TURN:
                 self._forget()
             self._of(event.choice).add(event)
@@ -324,9 +329,9 @@ class _Collecting(Hop[Any]):
             said = self._said[choice] = _Said()
         return said
 
-    def _turn(self) -> None:
+    def _turn(self, choice: int = 0) -> None:
         """Begin another one, if the last one is over."""
-        if self._finishes:
+        if choice in self._finishes:
             self._forget()
 
     def _forget(self) -> None:
