@@ -8,7 +8,7 @@ its address can carry a secret to whoever wrote the answer; it is text.
 from __future__ import annotations
 
 import re
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from functools import cache
 from html import escape
 from typing import TYPE_CHECKING, Any, cast
@@ -165,13 +165,7 @@ def _leads_away(url: str) -> bool:
 _Tokens = Sequence["Token"]
 
 
-def _link(
-    renderer: RendererHTML,
-    tokens: _Tokens,
-    place: int,
-    options: OptionsDict,
-    env: MutableMapping[str, Any],
-) -> str:
+def _link(_: RendererHTML, tokens: _Tokens, place: int, *__: Any) -> str:
     address = quoted(str(tokens[place].attrs["href"]))
     return f'<a href="{address}" title="{address}" target="_blank" rel="{_REL}">'
 
@@ -192,13 +186,7 @@ def _picture(
     return f"<em>[picture: {quoted(words)}]</em> <code>{address}</code>"
 
 
-def _code(
-    renderer: RendererHTML,
-    tokens: _Tokens,
-    place: int,
-    options: OptionsDict,
-    env: MutableMapping[str, Any],
-) -> str:
+def _code(_: RendererHTML, tokens: _Tokens, place: int, *__: Any) -> str:
     code = quoted(tokens[place].content)
     return f'<pre style="{_BOX}"><code style="background:none">{code}</code></pre>\n'
 
@@ -207,4 +195,9 @@ _BOX = (
     "margin:.7em 0;padding:.6em .9em;border-radius:6px;background:rgba(127,127,127,.12);"
     "overflow-x:auto"
 )
-_RULES = {"link_open": _link, "image": _picture, "fence": _code, "code_block": _code}
+_RULES: Mapping[str, Callable[..., str]] = {
+    "link_open": _link,
+    "image": _picture,
+    "fence": _code,
+    "code_block": _code,
+}
