@@ -175,7 +175,8 @@ class Answer:
 
     def __repr__(self) -> str:
         calls = ", ".join(call.name for call in self.tool_calls)
-        said = (f"{len(self.text):,} characters", calls and f"calls {calls}", self.finish)
+        size = len(self.text)
+        said = (f"{size:,} character{'s' * (size != 1)}", calls and f"calls {calls}", self.finish)
         return f"<answer{f' of {self.model}' * bool(self.model)}: {', '.join(filter(None, said))}>"
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
