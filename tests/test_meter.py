@@ -219,7 +219,7 @@ def test_a_run_can_be_looked_at_while_it_runs() -> None:
             assert run is not None
             assert (run.outcome, run.chars, run.first, run.total) == ("running", 4, 1, None)
             assert repr(one) == (
-                "<meter of 1 runs, 1 running; last: "
+                "<meter of 1 run, 1 running; last: "
                 "<run of scripted: running, first content after 1.000 s, 4 chars>>"
             )
             await anext(items)

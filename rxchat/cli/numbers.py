@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rxchat.notebook.timelines.layout import seconds
 from rxchat.operators.asking.meters import Run
 
 __all__ = ["footer"]
@@ -13,7 +14,7 @@ def footer(run: Run) -> str:
     """First content, rate and tokens of one answer, as far as they are known."""
     usage = run.usage
     known = (
-        (run.first, "first after {:.2f} s"),
+        (None if run.first is None else seconds(run.first), "first after {}"),
         (_rate(run), "{:,.0f} characters/s"),
         (usage and usage.input, "{:,} tokens in"),
         (usage and usage.output, "{:,} out"),

@@ -198,7 +198,8 @@ class Meter:
     def __repr__(self) -> str:
         running = sum(run.outcome == "running" for run in self.runs)
         last = f"; last: {self.last!r}" if self.runs else ""
-        return f"<meter of {len(self.runs)} runs, {running} running{last}>"
+        count = f"{len(self.runs)} run{'s' * (len(self.runs) != 1)}"
+        return f"<meter of {count}, {running} running{last}>"
 
 
 def meter(done: Callable[[Run], object] | None = None) -> Meter:
