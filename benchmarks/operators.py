@@ -21,6 +21,7 @@ import rxchat
 from benchmarks.report import setting, table, verdict
 from rxchat import operators as ops
 from rxchat.events import Event, Finish, Text
+from rxchat.notebook import lane
 
 Pipeline = Callable[[rxchat.Stream[Event]], rxchat.Stream[Event]]
 
@@ -35,6 +36,7 @@ PIPELINES: dict[str, tuple[Pipeline, float | None]] = {  # with the goal, in ns 
         300,
     ),
     "`ops.meter()`": (lambda stream: stream.pipe(ops.meter()), 300),
+    "`lane(...)`": (lambda stream: stream.pipe(lane("a")), 1000),
     "`ops.limit(...)`": (lambda stream: stream.pipe(ops.limit(concurrent=9)), None),
     "`ops.breaker()`": (lambda stream: stream.pipe(ops.breaker()), None),
     "`ops.shared()`": (lambda stream: stream.pipe(ops.shared()), None),

@@ -356,6 +356,7 @@ CHARTS: Mapping[str, Callable[..., Any]] = {
     "first": Measurements.first,
     "rate": Measurements.rate,
     "progress": Measurements.progress,
+    "progress in tokens": lambda table, **how: table.progress(unit="tokens", **how),
     "cost": lambda measured, **how: measured.cost(Price(2, 8), **how),
 }
 TOLD = Usage(1000, 500, 1500, 100, 200)
@@ -491,6 +492,18 @@ def test_a_panel_draws_at_most_a_hundred_lines_and_says_so(tmp_path: Path) -> No
     lines = chart.figure.axes[0].collections[1]
     assert len(lines.get_paths()) == growth.LINES
     assert any("100 of 1,000 are drawn" in words for words in words(drawn(chart, tmp_path)))
+
+
+def test_growth_in_tokens_ends_at_what_the_service_has_told(tmp_path: Path) -> None:
+    told = run(0.5, 1.0, 1.5, chars=4, usage=Usage(input=2, output=6))
+    silent = run(0.5, 1.0)
+    chart = table(a=[told, silent], b=[silent]).progress(unit="tokens")
+    (line,) = chart.figure.axes[0].collections[1].get_segments()
+    assert line.tolist() == [[0.5, 0], [0.5, 2], [1.0, 4], [1.5, 6]]
+    said = words(drawn(chart, tmp_path))
+    assert {"6 tokens in 1.50 s", "no usage is known"} <= {*said}
+    with pytest.raises(UsageError, match="'characters' or 'tokens'"):
+        table(a=[told]).progress(unit="words")
 
 
 def test_the_median_run_took_neither_long_nor_short() -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import ceil
 from typing import Any, TypeAlias
 
+import msgspec
+
+from rxchat.errors import UsageError
 from rxchat.notebook.measuring.chart import (
     HEADER,
     MARGIN,
@@ -16,7 +19,7 @@ from rxchat.notebook.measuring.chart import (
     matplotlib_is_there,
 )
 from rxchat.notebook.measuring.look import drawing, look_of
-from rxchat.notebook.measuring.measurements import Measured, Measurements, Theme
+from rxchat.notebook.measuring.measurements import Measured, Measurements, Theme, Unit
 from rxchat.notebook.measuring.summary import percentile
 from rxchat.notebook.timelines.layout import seconds
 
@@ -30,23 +33,46 @@ HEAD, FOOT = 48.0, 30.0  # of a panel
 ACROSS = {1: 1, 2: 2, 3: 3, 4: 2}  # panels in a row, by how many there are
 
 Line: TypeAlias = Sequence[tuple[float, float]]
+Runs: TypeAlias = Mapping[str, Sequence[Measured]]
 
 
-def growth(table: Measurements, theme: Theme) -> Chart:
+def _in_characters(run: Measured) -> Measured:
+    return run
+
+
+def _in_tokens(run: Measured) -> Measured:
+    """Those that the service told at the end, spread over the characters; else none are known."""
+    tokens, characters = run.number("usage_output"), run.grown[-1][1] if run.grown else 0
+    share = tokens / characters if tokens and characters else 0.0
+    grown = [(at, count * share) for at, count in run.grown] if share else []
+    return msgspec.structs.replace(run, grown=grown)
+
+
+_UNITS: Mapping[Unit, tuple[Callable[[Measured], Measured], str]] = {
+    "characters": (_in_characters, "characters"),
+    "tokens": (_in_tokens, "tokens, as told at the end, spread over the characters"),
+}
+
+
+def growth(table: Measurements, unit: Unit, theme: Theme) -> Chart:
     """The chart of it."""
+    if unit not in _UNITS:
+        raise UsageError(f"unit= is {' or '.join(map(repr, _UNITS))}, not {unit!r}")
     matplotlib_is_there()
     look = look_of(theme)
+    counted, upwards = _UNITS[unit]
+    all_runs = {label: [*map(counted, runs)] for label, runs in table.runs.items()}
     with drawing():
-        across = ACROSS.get(len(table.runs), 3)
-        down = max(1, ceil(len(table.runs) / across))
+        across = ACROSS.get(len(all_runs), 3)
+        down = max(1, ceil(len(all_runs) / across))
         wide = (WIDTH - 2 * MARGIN - SCALE + GAP) / across
         high = {1: 330.0, 2: 290.0, 3: 240.0}.get(across, 240.0)
         height = HEADER + down * high + 26
-        page = Page(look, height, "How the answers grew", _remark(table))
-        medians = {label: median_run(runs) for label, runs in table.runs.items()}
-        limits = _limits(table)
-        many = sum(min(LINES, len(runs)) for runs in table.runs.values()) > MANY
-        for place, (label, runs) in enumerate(table.runs.items()):
+        page = Page(look, height, "How the answers grew", _remark(all_runs))
+        medians = {label: median_run(runs) for label, runs in all_runs.items()}
+        limits = _limits(all_runs)
+        many = sum(min(LINES, len(runs)) for runs in all_runs.values()) > MANY
+        for place, (label, runs) in enumerate(all_runs.items()):
             left = MARGIN + SCALE + (place % across) * wide
             top = HEADER + (place // across) * high
             axes = page.axes(left, top + HEAD, left + wide - GAP, top + high - FOOT)
@@ -55,18 +81,18 @@ def growth(table: Measurements, theme: Theme) -> Chart:
             panel = _Panel(page, axes, look.hue(place), medians, many=many)
             panel.draw(label, runs)
             page.name(label, left - 2, top + 20, look.hue(place), wide - GAP)
-            page.words(_said(runs, medians[label]), left + 14, top + 37, 10.5, look.quiet)
-        foot = "across: time from the question; upwards: characters"
+            page.words(_said(runs, medians[label], unit), left + 14, top + 37, 10.5, look.quiet)
+        foot = f"across: time from the question; upwards: {upwards}"
         page.words(foot, MARGIN + SCALE, height - 16, 10.5, look.quiet)
         return page.chart(repr(table))
 
 
-def _remark(table: Measurements) -> str:
-    most = max(map(len, table.runs.values()), default=0)
+def _remark(all_runs: Runs) -> str:
+    most = max(map(len, all_runs.values()), default=0)
     if not most:
         return "Nothing was measured"
     some = f" ({LINES} of {most:,} are drawn)" if most > LINES else ""
-    others = ", grey those of the others" if len(table.runs) > 1 else ""
+    others = ", grey those of the others" if len(all_runs) > 1 else ""
     return f"Every line is one answer{some}; thick is the median run{others}"
 
 
@@ -83,18 +109,19 @@ def median_run(runs: Sequence[Measured]) -> Measured | None:
     return runs[next(place for place, total in timed.items() if total == median)]
 
 
-def _said(runs: Sequence[Measured], median: Measured | None) -> str:
+def _said(runs: Sequence[Measured], median: Measured | None, unit: Unit) -> str:
     failed = sum(run.outcome == "failed" for run in runs)
     ended = "" if not failed else f"{failed:,} of {len(runs):,} failed"
     if median is None:
-        return ended or "no answer is complete"
-    at, characters = median.grown[-1]
-    took = f"{characters:,} characters in {seconds(at)}"
+        known = "no answer is complete" if unit == "characters" else "no usage is known"
+        return ended or known
+    at, count = median.grown[-1]
+    took = f"{count:,.0f} {unit} in {seconds(at)}"
     return f"{took} · {ended}" if ended else took
 
 
-def _limits(table: Measurements) -> tuple[float, float]:
-    ends = [run.grown[-1] for runs in table.runs.values() for run in runs if run.grown]
+def _limits(all_runs: Runs) -> tuple[float, float]:
+    ends = [run.grown[-1] for runs in all_runs.values() for run in runs if run.grown]
     across = max((at for at, _ in ends), default=0.0)
     return across * 1.04 or 1.0, max((count for _, count in ends), default=0) * 1.08 or 1.0
 

@@ -20,9 +20,10 @@ from rxchat.operators.gathering.costs import Price
 if TYPE_CHECKING:
     from rxchat.notebook.measuring.chart import Chart
 
-__all__ = ["Measured", "Measurements", "Theme"]
+__all__ = ["Measured", "Measurements", "Theme", "Unit"]
 
 Theme: TypeAlias = Literal["light", "dark"]
+Unit: TypeAlias = Literal["characters", "tokens"]
 
 POINTS = 200  # of the growth of one answer: as many as a chart has room for
 COLUMNS = ("label", "number", "warm", *Run("", datetime.min).row())
@@ -32,7 +33,7 @@ class Measured(msgspec.Struct, frozen=True):
     """One run: the facts of its row, and how many characters had come when."""
 
     row: dict[str, Fact]
-    grown: list[tuple[float, int]]
+    grown: list[tuple[float, float]]
 
     @classmethod
     def of(cls, label: str, number: int, run: Run) -> Measured:
@@ -50,7 +51,7 @@ class Measured(msgspec.Struct, frozen=True):
         return value if isinstance(value, int | float) else None
 
 
-def _grown(run: Run) -> list[tuple[float, int]]:
+def _grown(run: Run) -> list[tuple[float, float]]:
     """When there were how many characters, at most at so many points."""
     last = len(run.moments) - 1
     places = {round(point * last / (POINTS - 1)) for point in range(POINTS)} if last >= 0 else ()
@@ -164,11 +165,15 @@ class Measurements:
 
         return rate(self, theme)
 
-    def progress(self, *, theme: Theme = "light") -> Chart:
-        """How the answers grew: a line for each run, and a thick one for the median run."""
+    def progress(self, *, unit: Unit = "characters", theme: Theme = "light") -> Chart:
+        """How the answers grew: a line for each run, and a thick one for the median run.
+
+        `unit="tokens"` takes the tokens that the service tells at the end, and spreads them over
+        the characters; runs without that are left out.
+        """
         from rxchat.notebook.measuring.growth import growth
 
-        return growth(self, theme)
+        return growth(self, unit, theme)
 
     def cost(
         self,
