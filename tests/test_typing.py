@@ -18,7 +18,10 @@ from typing import Any
 
 import pytest
 
+from docs_support import blocks
+
 ROOT = Path(__file__).parent.parent
+README = ROOT / "README.md"
 FILES = sorted((ROOT / "tests" / "typing").glob("*.py"))
 CHECKERS = ("mypy", "pyright")
 EXPECTED = re.compile(r"# expect-error(?:: (mypy|pyright))?$")
@@ -32,9 +35,9 @@ def commands(folder: Path) -> dict[str, list[str]]:
     Pyright finds rxchat where Python does, and so takes it for an installed library: of one's own
     code, it would not mind what is not exported.
     """
-    settings = {"include": ["*.py"], "typeCheckingMode": "strict"}
+    settings = {"include": ["*.py"], "typeCheckingMode": "strict", "reportUnusedImport": False}
     (folder / "pyrightconfig.json").write_text(json.dumps(settings))
-    names = [path.name for path in FILES]
+    names = [path.name for path in sorted(folder.glob("*.py"))]
     cache = str(ROOT / ".mypy_cache")
     return {
         "mypy": ["-m", "mypy", "--strict", "--config-file=", f"--cache-dir={cache}", *names],
@@ -62,6 +65,8 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Reports]:
     folder = tmp_path_factory.mktemp("typing")
     for path in FILES:
         shutil.copy(path, folder)
+    for block in blocks(README):
+        (folder / f"readme_{block.line}.py").write_text(block.code)
     environment = {**os.environ, "MYPYPATH": str(ROOT), "PYTHONPATH": str(ROOT)}
     running = {
         name: subprocess.Popen(
@@ -106,6 +111,18 @@ def test_a_checker_reports_the_lines_that_say_so_and_no_other(
         for line in sorted(expected - set(reported))
     ]
     assert not surprises + unnoticed, "\n".join([f"{checker} differs:", *surprises, *unnoticed])
+
+
+@pytest.mark.parametrize("checker", CHECKERS)
+def test_what_the_readme_shows_passes_the_checkers(
+    checker: str, reports: dict[str, Reports]
+) -> None:
+    if checker not in reports:
+        pytest.skip(f"{checker} is not installed: pip install 'rxchat[dev]'")
+    said = {
+        where: said for where, said in reports[checker].items() if where[0].startswith("readme")
+    }
+    assert not said
 
 
 @pytest.mark.parametrize("name", ["pipelines", "own_provider"])
