@@ -149,7 +149,7 @@ class Run:
         """Forget the answer so far: it begins anew."""
         self.restarts += 1
         self.chars, self.opening = 0, None
-        self.moments, self.grown = array("d"), array("Q")
+        del self.moments[:], self.grown[:]
 
     def end(self, outcome: Outcome, error: Exception | None, moment: float) -> None:
         """Keep the last numbers, and nothing of the call: it knows keys."""
@@ -225,7 +225,17 @@ def meter(done: Callable[[Run], object] | None = None) -> Meter:
 class _Reading(Hop[Any], Watch, DisposableBase):
     """Reads the numbers of one run."""
 
-    __slots__ = ("_began", "_done", "_emit", "_run", "_scope", "_time", "_upstream")
+    __slots__ = (
+        "_began",
+        "_done",
+        "_emit",
+        "_grown",
+        "_moment",
+        "_run",
+        "_scope",
+        "_time",
+        "_upstream",
+    )
 
     def __init__(
         self,
@@ -237,6 +247,7 @@ class _Reading(Hop[Any], Watch, DisposableBase):
         super().__init__(observer)
         self._emit = observer.on_next
         self._run = run
+        self._moment, self._grown = run.moments.append, run.grown.append
         self._scope = scope
         self._done = done
         self._time = scope.loop.time
@@ -271,8 +282,8 @@ class _Reading(Hop[Any], Watch, DisposableBase):
             content = False
             self._note(item)
         if content:
-            run.moments.append(self._time() - self._began)
-            run.grown.append(run.chars)
+            self._moment(self._time() - self._began)
+            self._grown(run.chars)
             if run.opening is None:
                 run.open()
         self._emit(item)
