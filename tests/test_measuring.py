@@ -49,10 +49,7 @@ def run(
     made = Run("said", BEGAN, usage=usage)
     for moment in moments:
         made.moments.append(moment)
-        made.chars += chars
-        made.grown.append(made.chars)
-        if made.opening is None:
-            made.open()
+        made.grown.append(made.chars + chars)
     made.end(
         outcome,
         Overloaded("busy") if outcome == "failed" else None,

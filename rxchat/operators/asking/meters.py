@@ -64,8 +64,6 @@ class Run:
     """When the first request went out; before that, it may have waited for its turn."""
     answered: float | None = None
     """When the headers of the first answer came, whatever it said."""
-    first: float | None = None
-    """When the first content came."""
     total: float | None = None
     """When it was over."""
     requests: int = 0
@@ -73,9 +71,6 @@ class Run:
     restarts: int = 0
     """How often the answer began anew: `chars`, `moments` and what is computed from them forget
     what came before that, as a collected answer does. `first` and the rest forget nothing."""
-    events: int = 0
-    chars: int = 0
-    """Characters of text, reasoning, refusals, and arguments of tool calls."""
     moments: array[float] = Factory(lambda: array("d"))
     """When each content event came."""
     grown: array[int] = Factory(lambda: array("Q"))
@@ -84,12 +79,27 @@ class Run:
     finish: str | None = None
     outcome: Outcome = "running"
     error: Exception | None = None
-    opening: int | None = None
-    """Characters of the first content event, which the `rate` leaves out."""
+    _forgotten: int = field(default=0, init=False)  # events that are not in `moments`
+    _first: float | None = field(default=None, init=False)  # before a restart
     _calls: list[Call] = field(factory=list[Call], init=False)
     _bytes: int = field(default=0, init=False)
     _gate: Gate | None = field(default=None, alias="gate")  # while it runs
     _paused: float = field(default=0.0, alias="paused")
+
+    @property
+    def first(self) -> float | None:
+        """When the first content came."""
+        return self.moments[0] if self._first is None and self.moments else self._first
+
+    @property
+    def events(self) -> int:
+        """How many there were of all kinds."""
+        return self._forgotten + len(self.moments)
+
+    @property
+    def chars(self) -> int:
+        """Characters of text, reasoning, refusals, and arguments of tool calls."""
+        return self.grown[-1] if self.grown else 0
 
     @property
     def bytes(self) -> int:
@@ -103,10 +113,10 @@ class Run:
 
     @property
     def rate(self) -> float | None:
-        """Characters per second, from the first content to the last."""
+        """Characters per second, from the first content, which does not count, to the last."""
         moments = self.moments
         span = moments[-1] - moments[0] if moments else 0.0
-        return (self.chars - (self.opening or 0)) / span if span > 0 else None
+        return (self.chars - self.grown[0]) / span if span > 0 else None
 
     @property
     def gaps(self) -> list[float]:
@@ -133,10 +143,9 @@ class Run:
         why = f" with {type(self.error).__name__}" if self.error else ""
         return f"<run of {self.name}: {self.outcome}{why}, {silent}, {self.chars:,} chars{rate}>"
 
-    def open(self) -> None:
-        """The first content has been counted."""
-        self.opening = self.chars
-        self.first = self.moments[0] if self.first is None else self.first
+    def pass_by(self) -> None:
+        """Count an event that is no content."""
+        self._forgotten += 1
 
     def hear_of(self, call: Call, moment: float) -> None:
         """Count a request that goes out."""
@@ -147,8 +156,8 @@ class Run:
 
     def restart(self) -> None:
         """Forget the answer so far: it begins anew."""
+        self._first, self._forgotten = self.first, self.events
         self.restarts += 1
-        self.chars, self.opening = 0, None
         del self.moments[:], self.grown[:]
 
     def end(self, outcome: Outcome, error: Exception | None, moment: float) -> None:
@@ -226,14 +235,7 @@ class _Reading(Hop[Any], Watch, DisposableBase):
     """Reads the numbers of one run."""
 
     __slots__ = (
-        "_began",
-        "_done",
-        "_emit",
-        "_grown",
-        "_moment",
-        "_run",
-        "_scope",
-        "_time",
+        *("_began", "_chars", "_done", "_emit", "_grown", "_moment", "_run", "_scope", "_time"),
         "_upstream",
     )
 
@@ -247,6 +249,7 @@ class _Reading(Hop[Any], Watch, DisposableBase):
         super().__init__(observer)
         self._emit = observer.on_next
         self._run = run
+        self._chars = 0
         self._moment, self._grown = run.moments.append, run.grown.append
         self._scope = scope
         self._done = done
@@ -271,30 +274,28 @@ class _Reading(Hop[Any], Watch, DisposableBase):
             self._run.answered = self._time() - self._began
 
     def on_next(self, item: object) -> None:
-        run = self._run
-        run.events += 1
-        content = True
         if type(item) is Text:  # as nearly all are
-            run.chars += len(item.text)
+            size = len(item.text)
         elif is_content(item):
-            run.chars += characters(item)
+            size = characters(item)
         else:
-            content = False
             self._note(item)
-        if content:
-            self._moment(self._time() - self._began)
-            self._grown(run.chars)
-            if run.opening is None:
-                run.open()
+            self._emit(item)
+            return
+        self._moment(self._time() - self._began)
+        self._chars = chars = self._chars + size
+        self._grown(chars)
         self._emit(item)
 
     def _note(self, item: object) -> None:
+        self._run.pass_by()
         if isinstance(item, Usage):
             self._run.usage = item
         elif isinstance(item, Finish):
             self._run.finish = item.reason
         elif isinstance(item, Reset) and item.kind == "restart":
             self._run.restart()
+            self._chars = 0
 
     def on_error(self, error: Exception) -> None:
         self._end("failed", error)
