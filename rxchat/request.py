@@ -6,6 +6,7 @@ import math
 import re
 import ssl
 from collections.abc import Iterator, Mapping
+from functools import reduce
 from typing import Any, Self
 from urllib.parse import urlsplit
 
@@ -85,10 +86,19 @@ class Headers(Mapping[str, str]):
     def __repr__(self) -> str:
         return repr(
             {
-                name: "***" if _is_secret(key, value) else value
+                name: "***" if _is_secret(key, value) else self._without_keys(value)
                 for key, (name, value) in self._fields.items()
             }
         )
+
+    def keys_within(self) -> tuple[str, ...]:
+        """The keys in the values that are not shown."""
+        last = (value.rpartition(" ")[2] for value in self.secrets())
+        return tuple(key for key in last if len(key) >= SHORTEST_KEY)
+
+    def _without_keys(self, value: str) -> str:
+        """A value that may be shown, but for a key that also stands in one that may not."""
+        return reduce(lambda shown, key: shown.replace(key, "***"), self.keys_within(), value)
 
     def _values(self) -> dict[str, str]:
         return {key: value for key, (_, value) in self._fields.items()}
@@ -213,8 +223,7 @@ class Request:
     @property
     def secrets(self) -> tuple[str, ...]:
         """The keys in it, which no message may show."""
-        keys = (value.rpartition(" ")[2] for value in self.headers.secrets())
-        return tuple(key for key in keys if len(key) >= SHORTEST_KEY)
+        return self.headers.keys_within()
 
     def but(self, *, json: object = None, headers: Mapping[str, str] | None = None) -> Self:
         """The same request with another JSON body or more headers."""

@@ -306,3 +306,11 @@ async def test_the_steps_of_a_pipeline_do_not_show_it_either(
             await steps
     assert isinstance(request, Request)
     assert KEY not in shown(caught.value) + caplog.text
+
+
+def test_a_key_is_not_shown_where_it_stands_a_second_time() -> None:
+    asked = providers.openai.but(key=KEY, headers={"X-Custom": f"again {KEY}", "X-Team": "blue"})
+    shown = repr(asked.request("Hi"))
+    assert KEY not in shown
+    assert "'X-Custom': 'again ***'" in shown
+    assert "blue" in shown
