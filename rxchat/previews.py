@@ -54,7 +54,7 @@ class Veil:
 
     def __call__(self, text: str) -> str:
         for secret in self._secrets:
-            text = text.replace(str(secret), HIDDEN)
+            text = text.replace(secret, HIDDEN)
         return _LOOKS_SECRET.sub(HIDDEN, text)
 
 

@@ -8,6 +8,7 @@ import json
 import os
 import re
 import signal
+import subprocess
 import sys
 from collections.abc import AsyncGenerator
 from pathlib import Path
@@ -277,3 +278,18 @@ async def test_json_lines_are_the_events_and_the_last_one_the_error(server: Loca
 async def test_what_is_said_to_the_model_beforehand_goes_first(server: LocalServer) -> None:
     await piped("Hi", "--provider", f"ollama@{server.url}", "--system", "Be brief.")
     assert [m["role"] for m in server.exchanges[0].json["messages"]] == ["system", "user"]
+
+
+ALONE = """
+import importlib, sys
+for first in sys.argv[1:]:
+    for name in [name for name in sys.modules if name.split(".")[0] == "rxchat"]:
+        del sys.modules[name]
+    importlib.import_module(first)
+"""
+
+
+def test_each_part_of_the_program_can_be_imported_by_itself() -> None:
+    parts = [f"rxchat.cli.{path.stem}" for path in sorted((ROOT / "rxchat/cli").glob("[a-z]*.py"))]
+    assert "rxchat.cli.compare" in parts
+    subprocess.run([sys.executable, "-c", ALONE, *parts], check=True, cwd=ROOT)

@@ -28,7 +28,7 @@ from rxchat.errors import CallbackFailed, Overloaded, UsageError
 from rxchat.events import Usage
 from rxchat.notebook import Measurements, measure
 from rxchat.notebook.measuring import growth, progress_line
-from rxchat.notebook.measuring.distributions import swarm
+from rxchat.notebook.measuring.dots import swarm
 from rxchat.notebook.measuring.measurements import COLUMNS, POINTS, Measured
 from rxchat.notebook.measuring.spending import Spent, plain
 from rxchat.notebook.measuring.summary import HEAD

@@ -20,8 +20,9 @@ from rxchat import operators as ops
 from rxchat.errors import Overloaded, RateLimited, Truncated, UsageError
 from rxchat.events import Finish, Reasoning, Refusal, Reset, Start, ToolCall, Usage
 from rxchat.notebook import Mark, Recording, Row, Timeline, lane, watch
-from rxchat.notebook.timelines.layout import Layout, columns, cut, visible
-from rxchat.notebook.timelines.svg_lanes import END_SIGNS, SIGNS
+from rxchat.notebook.timelines.layout import Layout
+from rxchat.notebook.timelines.svg_signs import END_SIGNS, SIGNS
+from rxchat.notebook.words import columns, cut, visible
 from rxchat.providers import acytoo
 from rxchat.testing import LocalServer, Reply, Scripted, run_virtual
 
@@ -238,6 +239,11 @@ async def test_a_real_request_has_marks_for_its_way() -> None:
 def test_a_wrong_argument_is_refused_at_once(wrong: Callable[[], object]) -> None:
     with pytest.raises(UsageError, match="takes"):
         wrong()
+
+
+def test_a_theme_that_there_is_not_is_refused() -> None:
+    with pytest.raises(UsageError, match="'light' or 'dark', not 'blue'"):
+        Timeline().svg(theme="blue")
 
 
 # Which lanes are drawn ----------------------------------------------------------------------------

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import re
 from importlib import import_module
-from inspect import Parameter as Live
-from inspect import signature
+from inspect import Parameter, signature
 from typing import Any
 
 import attrs
@@ -20,9 +19,9 @@ __all__ = ["AsWritten", "as_markdown"]
 
 COLUMNS = re.compile(r"\S {3,}\S")
 KINDS: dict[Any, griffe.ParameterKind] = {
-    Live.POSITIONAL_ONLY: griffe.ParameterKind.positional_only,
-    Live.POSITIONAL_OR_KEYWORD: griffe.ParameterKind.positional_or_keyword,
-    Live.KEYWORD_ONLY: griffe.ParameterKind.keyword_only,
+    Parameter.POSITIONAL_ONLY: griffe.ParameterKind.positional_only,
+    Parameter.POSITIONAL_OR_KEYWORD: griffe.ParameterKind.positional_or_keyword,
+    Parameter.KEYWORD_ONLY: griffe.ParameterKind.keyword_only,
 }
 PLAIN = (str, int, float, tuple, type(None))
 
@@ -49,13 +48,13 @@ class AsWritten(griffe.Extension):
 
     def on_class(self, *, cls: griffe.Class, **_: Any) -> None:
         is_plain = cls.parent is cls.module and "__init__" not in cls.members
-        if is_plain and (live := _live(cls)):
+        if is_plain and (live := _class_of(cls)):
             parameters = (_parameter(it, cls) for it in signature(live).parameters.values())
             made = griffe.Function("__init__", parameters=griffe.Parameters(*parameters))
             cls.set_member("__init__", made)
 
 
-def _live(cls: griffe.Class) -> type | None:
+def _class_of(cls: griffe.Class) -> type | None:
     """The class itself, if its fields are its parameters."""
     marks = [str(it.value) for it in cls.decorators] + [str(base) for base in cls.bases]
     if not any(re.match(r"(attrs\.)?(frozen|define)\b|Struct$", mark) for mark in marks):
@@ -64,13 +63,13 @@ def _live(cls: griffe.Class) -> type | None:
     return live if attrs.has(live) or issubclass(live, Struct) else None
 
 
-def _parameter(live: Live, cls: griffe.Class) -> griffe.Parameter:
+def _parameter(live: Parameter, cls: griffe.Class) -> griffe.Parameter:
     field = cls.attributes.get(live.name)
     return griffe.Parameter(
         live.name,
         annotation=field.annotation if field else None,
         kind=KINDS[live.kind],
-        default=None if live.default is Live.empty else _default(live.default),
+        default=None if live.default is Parameter.empty else _default(live.default),
     )
 
 

@@ -20,7 +20,8 @@ from types import CodeType
 from typing import Any
 
 from rxchat.notebook import Recording, watch
-from rxchat.notebook.timelines.layout import Drawn, Layout
+from rxchat.notebook.timelines.lanes import Drawn
+from rxchat.notebook.timelines.layout import Layout
 from rxchat.notebook.timelines.svg_style import sheet
 from rxchat.testing import run_virtual
 

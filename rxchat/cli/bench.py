@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from itertools import count
 from typing import Any
 
 from rxchat.cli import exits
-from rxchat.cli.naming import SPELLING, label_of, named
+from rxchat.cli.naming import SPELLING, by_label
 from rxchat.cli.pages import add_output_options, console_for
 from rxchat.cli.tables import print_table
 from rxchat.notebook.measuring.measurements import Measured, Measurements
@@ -40,7 +40,8 @@ def _runs(text: str) -> int:
 
 
 def _bench(said: argparse.Namespace) -> int:
-    streams = _streams(said.providers, said.question)
+    providers = by_label(said.providers)
+    streams = {label: provider(said.question) for label, provider in providers.items()}
     measured: dict[str, list[Measured]] = {label: [] for label in streams}
     try:
         asyncio.run(_measure(said, streams, measured))
@@ -50,16 +51,6 @@ def _bench(said: argparse.Namespace) -> int:
             print_table(console_for(said), HEAD, lines, right=1)
     spoke = all(any(run.outcome == "completed" for run in runs) for runs in measured.values())
     return exits.OK if spoke else exits.FAILED
-
-
-def _streams(spelt: Sequence[str], question: str) -> dict[str, Stream[Any]]:
-    """A stream for each; the same one may be asked twice."""
-    streams: dict[str, Stream[Any]] = {}
-    for provider in map(named, spelt):
-        name = label_of(provider)
-        labels = (name if number == 1 else f"{name} #{number}" for number in count(1))
-        streams[next(label for label in labels if label not in streams)] = provider(question)
-    return streams
 
 
 async def _measure(

@@ -21,10 +21,10 @@ import attrs
 from rxchat.chat import Chat
 from rxchat.cli import exits
 from rxchat.cli.naming import add_provider_options, label_of, named, of_options
-from rxchat.cli.numbers import footer
 from rxchat.cli.pages import add_output_options, console_for, page_for, show
 from rxchat.cli.untrusted import clean
 from rxchat.errors import BrokenLine, ChatError, UsageError
+from rxchat.notebook.numbers import footer
 from rxchat.operators.asking.meters import meter
 from rxchat.provider import Provider
 from rxchat.providers import services

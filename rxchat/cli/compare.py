@@ -12,15 +12,14 @@ from typing import TYPE_CHECKING, TypeAlias
 import attrs
 
 from rxchat.cli import exits
-from rxchat.cli.naming import SPELLING, is_spelling, label_of, named
-from rxchat.cli.numbers import footer
+from rxchat.cli.naming import SPELLING, by_label, is_spelling
 from rxchat.cli.pages import add_output_options, console_for, json_line
 from rxchat.cli.untrusted import clean
 from rxchat.errors import UsageError
 from rxchat.events import Event, Finish, Refusal, Reset, Text
+from rxchat.notebook.numbers import footer
 from rxchat.operators.asking.meters import Meter, meter
 from rxchat.operators.gathering.side_by_side import Labelled, LabelledError, side_by_side
-from rxchat.stream import Stream
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -84,30 +83,18 @@ class Column:
 
 
 async def _compare(said: argparse.Namespace) -> int:
-    columns, streams = _columns(said)
+    providers = by_label(said.providers)
+    columns = {label: Column(label) for label in providers}
+    streams = {
+        label: provider(said.question).pipe(columns[label].meter)
+        for label, provider in providers.items()
+    }
     with _view(said, columns) as shown:
         async with side_by_side(streams).open() as items:
             async for item in items:
                 columns[item.label].take(item)
                 shown(item)
     return exits.FAILED if any(column.error for column in columns.values()) else exits.OK
-
-
-def _columns(
-    said: argparse.Namespace,
-) -> tuple[dict[str, Column], dict[str, Stream[Event]]]:
-    """A column for each, and the stream that fills it; the same one may be asked twice."""
-    columns: dict[str, Column] = {}
-    streams: dict[str, Stream[Event]] = {}
-    for provider in map(named, said.providers):
-        label = name = label_of(provider)
-        number = 1
-        while label in columns:
-            number += 1
-            label = f"{name} #{number}"
-        column = columns[label] = Column(label)
-        streams[label] = provider(said.question).pipe(column.meter)
-    return columns, streams
 
 
 def _view(said: argparse.Namespace, columns: Mapping[str, Column]) -> View:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import argparse
 import re
+from collections.abc import Iterable
+from itertools import chain, count
 
 from rxchat import providers
 from rxchat.errors import UsageError, meant
@@ -16,6 +18,7 @@ from rxchat.provider import Provider
 __all__ = [
     "SPELLING",
     "add_provider_options",
+    "by_label",
     "is_spelling",
     "label_of",
     "named",
@@ -60,6 +63,20 @@ def is_spelling(text: str) -> bool:
 def label_of(provider: Provider) -> str:
     """What a person calls it."""
     return f"{provider.name}:{provider.model}" if provider.model else provider.name
+
+
+def by_label(spelt: Iterable[str]) -> dict[str, Provider]:
+    """The providers that are spelt so, each as a person calls it; the same one may come twice.
+
+    >>> [*by_label(["ollama:mine", "ollama:mine"])]
+    ['ollama:mine', 'ollama:mine #2']
+    """
+    found: dict[str, Provider] = {}
+    for provider in map(named, spelt):
+        name = label_of(provider)
+        labels = chain([name], (f"{name} #{number}" for number in count(2)))
+        found[next(label for label in labels if label not in found)] = provider
+    return found
 
 
 def add_provider_options(parser: argparse.ArgumentParser) -> None:

@@ -1,25 +1,22 @@
 """A part of the terminal that is painted again as it changes, seldom enough to cost nothing.
 
-Strategy. Who changes something says so; the paint comes at most 20 times a second, and not before
-ten times as long as the last one took has gone by, so that a large answer does not slow its own
-socket. rich's own thread is not used: everything happens on the loop.
+Strategy. Who changes something says so, and a `Painter` decides when it is painted. rich's own
+thread is not used: everything happens on the loop.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Self
 
 from rxchat.cli.untrusted import clean
+from rxchat.notebook.cells.painter import Painter
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
     from rich.segment import Segment
 
 __all__ = ["Painting", "Shown"]
-
-PAUSE = 0.05
 
 
 class Painting:
@@ -37,33 +34,23 @@ class Painting:
             redirect_stderr=False,
             vertical_overflow="crop",
         )
-        self._loop = asyncio.get_running_loop()
-        self._soon: asyncio.TimerHandle | None = None
-        self._not_before = 0.0
+        self._painter = Painter(self._paint)
 
     def __enter__(self) -> Self:
         self._live.start(refresh=True)
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._soon is not None:
-            self._soon.cancel()
+        self._painter.finish()
         self._live.stop()
 
     def changed(self) -> None:
         """Paint it soon."""
-        if self._soon is None:
-            self._soon = self._loop.call_at(self._not_before, self.paint)
+        self._painter.changed()
 
-    def paint(self) -> None:
-        """Paint it now."""
-        if self._soon is not None:
-            self._soon.cancel()
-            self._soon = None
-        began = self._loop.time()
+    def _paint(self) -> int:
         self._live.refresh()
-        over = self._loop.time()
-        self._not_before = over + max(PAUSE, 10 * (over - began))
+        return 0  # a terminal takes as much as it is sent
 
 
 class Shown:

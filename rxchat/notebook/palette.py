@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Literal, TypeAlias
 
 from attrs import frozen
 
-__all__ = ["PALETTES", "Palette"]
+from rxchat.errors import UsageError
+
+__all__ = ["PALETTES", "AutoTheme", "Palette", "Theme", "palette_of"]
+
+Theme: TypeAlias = Literal["light", "dark"]
+AutoTheme: TypeAlias = Theme | Literal["auto"]
+"""`auto` is that of the reader's screen."""
 
 
 @frozen
@@ -26,13 +33,30 @@ class Palette:
 
 
 # The hues are those of https://jfly.uni-koeln.de/color/ without its red, which is for errors.
-PALETTES: Mapping[str, Palette] = {
+PALETTES: Mapping[Theme, Palette] = {
     "light": Palette(
-        *("#ffffff", "#1b2430", "#66717f", "#e3e7ec", "#f4f6f9", "#c8400a"),
+        paper="#ffffff",
+        ink="#1b2430",
+        quiet="#66717f",
+        rule="#e3e7ec",
+        raised="#f4f6f9",
+        fault="#c8400a",
         hues=("#0072b2", "#d98e00", "#009e73", "#c2669a", "#3fa0d8", "#86693a"),
     ),
     "dark": Palette(
-        *("#12161d", "#e8edf3", "#93a0b0", "#2a323d", "#1b222c", "#ff8a5c"),
+        paper="#12161d",
+        ink="#e8edf3",
+        quiet="#93a0b0",
+        rule="#2a323d",
+        raised="#1b222c",
+        fault="#ff8a5c",
         hues=("#4db2f0", "#f2b53a", "#2fc99e", "#ea9fc8", "#93d5f8", "#cbae74"),
     ),
 }
+
+
+def palette_of(theme: Theme) -> Palette:
+    """The colours that are meant."""
+    if theme not in PALETTES:
+        raise UsageError(f"theme= is {' or '.join(map(repr, PALETTES))}, not {theme!r}")
+    return PALETTES[theme]

@@ -41,16 +41,15 @@ class Guard(DisposableBase, Generic[T]):
 
     def over(self, source: Observable[T], scheduler: Scope) -> DisposableBase:
         """Subscribe to a source, and give what disposes of it."""
-        observer = cast("abc.ObserverBase[T]", self)
         try:
-            upstream: object = source._subscribe_core(observer, scheduler)  # pyright: ignore
+            upstream = lift(source, self, scheduler)
         except Exception as error:
             if self.is_stopped:
                 raise
             self.is_stopped = True
             self._on_error(error)
             return self
-        self._upstream = _disposable(upstream)
+        self._upstream = upstream
         if self.is_stopped:
             self._upstream.dispose()
         return self
@@ -113,14 +112,18 @@ abc.ObserverBase.register(Hop)  # reactivex asks for its own class here and ther
 
 
 def lift(
-    source: Observable[T], hop: Hop[T] | abc.ObserverBase[T], scheduler: abc.SchedulerBase | None
+    source: Observable[T],
+    hop: Hop[T] | Guard[T] | abc.ObserverBase[T],
+    scheduler: abc.SchedulerBase | None,
 ) -> DisposableBase:
     """Subscribe for an operator that passes ends on: the guard downstream is guard enough.
 
     `subscribe` puts an observer in between that stops after an end, which is one call more per
     item, and an object more per stream; the one that the operator itself has does the same.
     """
-    return _disposable(source._subscribe_core(cast("abc.ObserverBase[T]", hop), scheduler))  # pyright: ignore
+    observer = cast("abc.ObserverBase[T]", hop)
+    subscribe = source._subscribe_core  # pyright: ignore[reportPrivateUsage]  # as said above
+    return _disposable(subscribe(observer, scheduler))
 
 
 def _disposable(given: object) -> DisposableBase:

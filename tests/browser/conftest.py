@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from jupyter_rooms import Notebook, Rooms, browser_of_this_machine, open_rooms
+from jupyter_rooms import Notebook, Rooms, open_rooms
+from programs import browser_of_this_machine
 
 from rxchat.testing import LocalServer, leaks
 

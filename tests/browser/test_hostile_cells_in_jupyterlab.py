@@ -11,7 +11,8 @@ from collections.abc import AsyncGenerator, Iterator
 
 import pytest
 import pytest_asyncio
-from jupyter_rooms import PATIENCE, Book, Notebook, expect
+from jupyter_rooms import Book, Notebook, expect
+from programs import PATIENCE
 
 from rxchat.events import Finish, Reasoning, Start, ToolCall, Usage
 from rxchat.testing import ANYTHING, HOLD, LocalServer, Reply

@@ -6,7 +6,8 @@ import asyncio
 import re
 
 import pytest
-from jupyter_rooms import PATIENCE, Book, Notebook, expect
+from jupyter_rooms import Book, Notebook, expect
+from programs import PATIENCE
 
 from rxchat.events import Finish, Reasoning, ToolCall, Usage
 from rxchat.testing import HOLD, LocalServer, Reply

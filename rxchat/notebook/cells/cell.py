@@ -6,7 +6,6 @@ import asyncio
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager
-from importlib import import_module
 from typing import Any
 from uuid import uuid4
 
@@ -21,21 +20,27 @@ NAP = 0.25  # seconds
 
 def in_a_notebook() -> bool:
     """Whether this runs in the kernel of a notebook: not in a script, not at a terminal."""
-    return current_cell() is not None
+    return _shell() is not None
 
 
 def current_cell() -> int | None:
     """The number of the cell that runs, None if this is no notebook."""
+    shell = _shell()
+    return None if shell is None else shell.execution_count
+
+
+def _shell() -> Any:
+    """What runs the cells, if there are any; nobody is in a notebook who has not loaded it."""
     ipython = sys.modules.get("IPython")
     shell: Any = ipython.get_ipython() if ipython is not None else None
-    return None if getattr(shell, "kernel", None) is None else shell.execution_count
+    return None if getattr(shell, "kernel", None) is None else shell
 
 
 class Cell:
     """One output of a cell, which can be replaced."""
 
     def __init__(self) -> None:
-        self._shell: Any = import_module("IPython").get_ipython()
+        self._shell = _shell()
         self._id = uuid4().hex
         self._shown = False
 

@@ -10,7 +10,6 @@ from typing import Any, Protocol
 
 from reactivex import Observable
 
-from rxchat.cli.numbers import footer
 from rxchat.cli.untrusted import one_line
 from rxchat.errors import UsageError
 from rxchat.notebook.cells.cell import Cell, close, in_a_notebook
@@ -20,6 +19,7 @@ from rxchat.notebook.cells.page import columns, headline, in_words, whole
 from rxchat.notebook.cells.painter import Painter
 from rxchat.notebook.cells.safe_html import plain
 from rxchat.notebook.cells.terminal import say
+from rxchat.notebook.numbers import footer
 from rxchat.notebook.pending import Pending
 from rxchat.notebook.timelines.recording import Recording
 from rxchat.notebook.timelines.timeline import CELL

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from rxchat.cli.numbers import footer
 from rxchat.cli.untrusted import one_line
 from rxchat.notebook.cells.progress import Call, Part, Progress, Said
 from rxchat.notebook.cells.safe_html import GrowingMarkdown, markdown, plain, quoted
+from rxchat.notebook.numbers import footer
 from rxchat.operators.asking.meters import Run
 
 __all__ = ["GrowingPage", "columns", "foot", "headline", "in_words", "whole"]

@@ -6,11 +6,11 @@ import sys
 from argparse import Namespace
 
 from rxchat.cli.exits import remark
-from rxchat.cli.numbers import footer
 from rxchat.cli.pages import page_for
 from rxchat.cli.untrusted import one_line
 from rxchat.events import Text
 from rxchat.notebook.cells.hearing import Hearing, as_event
+from rxchat.notebook.numbers import footer
 
 __all__ = ["Printed", "say"]
 

@@ -10,20 +10,19 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
-from importlib import import_module
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rxchat.errors import UsageError
-from rxchat.notebook.measuring.look import drawing
+from rxchat.notebook.measuring.look import settings
 from rxchat.notebook.palette import Palette
-from rxchat.notebook.timelines.layout import columns, cut, visible
+from rxchat.notebook.words import columns, cut, visible
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["INCH", "MARGIN", "WIDTH", "Chart", "Page", "matplotlib_is_there"]
+__all__ = ["HEADER", "INCH", "MARGIN", "POINT", "WIDTH", "Chart", "Page", "gutter"]
 
 INCH = 96.0  # pixels
 SHARP = 2  # pixels of a .png for one of these
@@ -37,16 +36,6 @@ _FORMATS: Mapping[str, Mapping[str, None]] = {  # what would say when it was mad
     ".png": {"Software": None},
     ".pdf": dict.fromkeys(("CreationDate", "Creator", "Producer")),
 }
-
-
-def matplotlib_is_there() -> None:
-    """Say what is missing, if it is."""
-    try:
-        import_module("matplotlib.figure")
-    except ImportError:
-        raise UsageError(
-            "charts take `pip install 'rxchat[notebook]'`; rows() and save() need nothing"
-        ) from None
 
 
 class Chart:
@@ -68,7 +57,7 @@ class Chart:
     def _drawn(self, suffix: str) -> bytes:
         written = BytesIO()
         figure: Any = self.figure  # its types are only half known
-        with drawing():
+        with settings():
             figure.savefig(
                 written,
                 format=suffix[1:],

@@ -16,12 +16,12 @@ from rxchat.notebook.measuring.chart import (
     WIDTH,
     Chart,
     Page,
-    matplotlib_is_there,
 )
-from rxchat.notebook.measuring.look import drawing, look_of
-from rxchat.notebook.measuring.measurements import Measured, Measurements, Theme, Unit
+from rxchat.notebook.measuring.look import drawing
+from rxchat.notebook.measuring.measurements import Measured, Measurements, Unit
 from rxchat.notebook.measuring.summary import percentile
-from rxchat.notebook.timelines.layout import seconds
+from rxchat.notebook.palette import Theme
+from rxchat.notebook.words import seconds
 
 __all__ = ["growth"]
 
@@ -30,7 +30,8 @@ MANY = 120  # lines of one picture that are still drawn one by one
 GAP = 26.0
 SCALE = 40.0  # for numbers at the left
 HEAD, FOOT = 48.0, 30.0  # of a panel
-ACROSS = {1: 1, 2: 2, 3: 3, 4: 2}  # panels in a row, by how many there are
+ACROSS = {1: 1, 2: 2, 3: 3, 4: 2}  # panels in a row, by how many there are; of more, 3
+HIGH = {1: 330.0, 2: 290.0, 3: 240.0}  # a panel, by how many there are in a row
 
 Line: TypeAlias = Sequence[tuple[float, float]]
 Runs: TypeAlias = Mapping[str, Sequence[Measured]]
@@ -58,15 +59,13 @@ def growth(table: Measurements, unit: Unit, theme: Theme) -> Chart:
     """The chart of it."""
     if unit not in _UNITS:
         raise UsageError(f"unit= is {' or '.join(map(repr, _UNITS))}, not {unit!r}")
-    matplotlib_is_there()
-    look = look_of(theme)
     counted, upwards = _UNITS[unit]
     all_runs = {label: [*map(counted, runs)] for label, runs in table.runs.items()}
-    with drawing():
+    with drawing(theme) as look:
         across = ACROSS.get(len(all_runs), 3)
         down = max(1, ceil(len(all_runs) / across))
         wide = (WIDTH - 2 * MARGIN - SCALE + GAP) / across
-        high = {1: 330.0, 2: 290.0, 3: 240.0}.get(across, 240.0)
+        high = HIGH[across]
         height = HEADER + down * high + 26
         page = Page(look, height, "How the answers grew", _remark(all_runs))
         medians = {label: median_run(runs) for label, runs in all_runs.items()}

@@ -1,4 +1,4 @@
-"""How charts look, light and dark: as the timelines do."""
+"""How charts are drawn: the same everywhere, whatever you have set for your own."""
 
 from __future__ import annotations
 
@@ -9,17 +9,9 @@ from typing import Any
 from warnings import catch_warnings, filterwarnings
 
 from rxchat.errors import UsageError
-from rxchat.notebook.measuring.measurements import Theme
-from rxchat.notebook.palette import PALETTES, Palette
+from rxchat.notebook.palette import Palette, Theme, palette_of
 
-__all__ = ["drawing", "look_of"]
-
-
-def look_of(theme: Theme) -> Palette:
-    """The colours that are meant."""
-    if theme not in PALETTES:
-        raise UsageError(f"theme= is {' or '.join(map(repr, PALETTES))}, not {theme!r}")
-    return PALETTES[theme]
+__all__ = ["drawing", "settings"]
 
 
 # DejaVu comes with matplotlib, so that a chart is the same everywhere; the others are for names
@@ -32,8 +24,22 @@ _FONTS = (
 
 
 @contextmanager
-def drawing() -> Generator[None]:
-    """Draw with these settings only, whatever you have set for your own charts."""
+def drawing(theme: Theme) -> Generator[Palette]:
+    """Draw in the colours of a theme; what is missing for that is said at once."""
+    try:
+        import_module("matplotlib.figure")
+    except ImportError:
+        raise UsageError(
+            "charts take `pip install 'rxchat[notebook]'`; rows() and save() need nothing"
+        ) from None
+    palette = palette_of(theme)
+    with settings():
+        yield palette
+
+
+@contextmanager
+def settings() -> Generator[None]:
+    """Have matplotlib use these settings only."""
     matplotlib: Any = import_module("matplotlib")  # its types are only half known
     from matplotlib.font_manager import get_font_names
 

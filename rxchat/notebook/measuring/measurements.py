@@ -14,15 +14,15 @@ import msgspec
 
 from rxchat.errors import UsageError
 from rxchat.notebook.measuring.summary import HEAD, Fact, aligned, as_html, cells, summary
+from rxchat.notebook.palette import Theme
 from rxchat.operators.asking.meters import Meter, Run
 from rxchat.operators.gathering.costs import Price
 
 if TYPE_CHECKING:
     from rxchat.notebook.measuring.chart import Chart
 
-__all__ = ["Measured", "Measurements", "Theme", "Unit"]
+__all__ = ["Measured", "Measurements", "Unit"]
 
-Theme: TypeAlias = Literal["light", "dark"]
 Unit: TypeAlias = Literal["characters", "tokens"]
 
 POINTS = 200  # of the growth of one answer: as many as a chart has room for

@@ -11,6 +11,7 @@ from rxchat.notebook.measuring.measurements import Measured, Measurements
 from rxchat.notebook.measuring.progress_line import progress_line
 from rxchat.notebook.measuring.rounds import Rounds
 from rxchat.notebook.pending import Pending
+from rxchat.notebook.words import counted
 from rxchat.stream import Stream, a_stream, wrap
 
 __all__ = ["Measuring", "measure"]
@@ -51,7 +52,7 @@ class Measuring(Pending):
     def __repr__(self) -> str:
         done = sum(map(len, self._measured.values()))
         left = "" if not self._rounds else f", {len(self._rounds):,} to go: await it"
-        return f"<measured {done:,} run{'s' * (done != 1)}{self._failures()}{left}>"
+        return f"<measured {counted(done, 'run')}{self._failures()}{left}>"
 
 
 def measure(streams: Mapping[str, Stream[Any]], *, runs: int = 20) -> Measuring:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
-import sys
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from html import escape
 from importlib import import_module
 from typing import Any
 
-from rxchat.notebook.timelines.layout import visible
+from rxchat.notebook.cells.cell import in_a_notebook
+from rxchat.notebook.cells.painter import Painter
+from rxchat.notebook.words import visible
 
 __all__ = ["progress_line"]
 
@@ -20,11 +20,10 @@ PAUSE = 0.1  # seconds from one painting to the next
 @contextmanager
 def progress_line(ending: Callable[[], str]) -> Generator[Callable[[str], object]]:
     """What says how far it is: at most ten times a second, and at the end, or broken off, that."""
-    show = _shown()
-    if show is None:
+    if not in_a_notebook():
         yield lambda words: None
         return
-    line = _Line(show)
+    line = _Line()
     try:
         yield line.say
     finally:
@@ -32,40 +31,28 @@ def progress_line(ending: Callable[[], str]) -> Generator[Callable[[str], object
 
 
 class _Line:
-    def __init__(self, show: Callable[[str], object]) -> None:
-        self._show = show
+    """Words in a cell, always in the same place."""
+
+    def __init__(self) -> None:
+        display: Any = import_module("IPython.display").display
+        self._handle = display(_bundle(""), raw=True, display_id=True)
         self._words = ""
-        self._timer: asyncio.TimerHandle | None = None
+        self._painter = Painter(self._paint, PAUSE)
 
     def say(self, words: str) -> None:
         self._words = words
-        if self._timer is None:
-            self._paint()
-
-    def _paint(self) -> None:
-        """Now, and what is said meanwhile after a pause."""
-        words, self._words, self._timer = self._words, "", None
-        if words:
-            self._show(words)
-            self._timer = asyncio.get_running_loop().call_later(PAUSE, self._paint)
+        self._painter.changed()
 
     def end(self, words: str) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._show(words)
+        self._painter.finish()
+        self._words = words
+        self._paint()
+
+    def _paint(self) -> int:
+        self._handle.update(_bundle(self._words), raw=True)
+        return len(self._words)
 
 
-def _shown() -> Callable[[str], object] | None:
-    """What shows words in a cell, always in the same place."""
-    python: Any = sys.modules.get("IPython")  # nobody is in a notebook who has not loaded it
-    shell = python.get_ipython() if python is not None else None
-    if shell is None or not hasattr(shell, "kernel"):
-        return None
-    display: Any = import_module("IPython.display").display
-
-    def bundle(words: str) -> dict[str, str]:
-        html = f'<span style="opacity:.7">{escape(visible(words))}</span>'
-        return {"text/html": html, "text/plain": words}
-
-    handle = display(bundle(""), raw=True, display_id=True)
-    return lambda words: handle.update(bundle(words), raw=True)
+def _bundle(words: str) -> dict[str, str]:
+    html = f'<span style="opacity:.7">{escape(visible(words))}</span>'
+    return {"text/html": html, "text/plain": words}

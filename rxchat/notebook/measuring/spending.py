@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, cast
 
@@ -18,11 +18,11 @@ from rxchat.notebook.measuring.chart import (
     Chart,
     Page,
     gutter,
-    matplotlib_is_there,
 )
-from rxchat.notebook.measuring.look import drawing, look_of
-from rxchat.notebook.measuring.measurements import Measured, Measurements, Theme
-from rxchat.notebook.palette import Palette
+from rxchat.notebook.measuring.look import drawing
+from rxchat.notebook.measuring.measurements import Measured, Measurements
+from rxchat.notebook.palette import Theme
+from rxchat.notebook.words import counted
 from rxchat.operators.gathering.costs import Price
 
 __all__ = ["spending"]
@@ -109,9 +109,7 @@ def spending(
 ) -> Chart:
     """The chart of it."""
     priced = _priced(table, prices)
-    matplotlib_is_there()
-    look = look_of(theme)
-    with drawing():
+    with drawing(theme) as look:
         spent = {label: Spent.of(runs, priced[label]) for label, runs in table.runs.items()}
         bottom = HEADER + max(1, len(spent)) * HIGH
         remark = "By the usage that the services tell; the shades are kinds of tokens"
@@ -123,15 +121,11 @@ def spending(
         for place, (label, each) in enumerate(spent.items()):
             middle = (place + 0.5) * HIGH
             page.name(label, MARGIN, HEADER + middle + 1, look.hue(place), left - MARGIN - 10)
-            page.words(_count(each), MARGIN + 16, HEADER + middle + 16, 10.5, look.quiet)
+            page.words(
+                counted(each.runs, "run"), MARGIN + 16, HEADER + middle + 16, 10.5, look.quiet
+            )
             bars.draw(each, middle, look.hue(place))
-        _foot(
-            page,
-            look,
-            left,
-            bottom,
-            {part for each in spent.values() for part in each.parts if each.parts[part]},
-        )
+        _foot(page, left, bottom, _occurring(spent.values()))
         return page.chart(_told(spent, currency))
 
 
@@ -148,8 +142,9 @@ def _priced(table: Measurements, prices: Price | Mapping[str, Price]) -> Mapping
     return {label: prices.get(label) for label in table.runs}
 
 
-def _count(spent: Spent) -> str:
-    return f"{spent.runs:,} run{'s' * (spent.runs != 1)}"
+def _occurring(spent: Iterable[Spent]) -> set[str]:
+    """The kinds of tokens that cost something."""
+    return {part for each in spent for part, cost in each.parts.items() if cost}
 
 
 def plain(amount: Decimal | float) -> str:
@@ -212,19 +207,14 @@ class _Bars:
             start += wide
         right = WIDTH - MARGIN
         if spent.told:
-            self.page.words(
-                spent.each(self.currency),
-                *(right, y - 1, 14),
-                align="right",
-                weight="bold",
-            )
-            answers = f"{spent.told:,} answer{'s' * (spent.told != 1)}"
-            total = f"{self.currency}{plain(spent.total)} for {answers}"
+            each = spent.each(self.currency)
+            self.page.words(each, right, y - 1, 14, align="right", weight="bold")
+            total = f"{self.currency}{plain(spent.total)} for {counted(spent.told, 'answer')}"
             self.page.words(total, right, y + 15, 10.5, look.quiet, align="right")
         lacking = spent.unknown()
         if lacking:
-            low, colour = (y + 29, look.fault) if spent.told else (y + 4, look.fault)
-            self.page.words(lacking, right, low, 10.5, colour, align="right")
+            low = y + 29 if spent.told else y + 4
+            self.page.words(lacking, right, low, 10.5, look.fault, align="right")
 
 
 def _mixed(hue: str, paper: str, strength: float) -> str:
@@ -235,9 +225,9 @@ def _mixed(hue: str, paper: str, strength: float) -> str:
     )
 
 
-def _foot(page: Page, look: Palette, left: float, bottom: float, parts: set[str]) -> None:
-    """The shades that occur."""
-    x = left
+def _foot(page: Page, x: float, bottom: float, parts: set[str]) -> None:
+    """The shades that occur, from `x` on."""
+    look = page.look
     for part, strength in _STRENGTH.items():
         if part in parts:
             y = bottom + FOOT - 16

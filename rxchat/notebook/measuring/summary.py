@@ -9,14 +9,14 @@ from typing import Any, TypeAlias
 
 from attrs import frozen
 
-from rxchat.notebook.timelines.layout import columns, cut, visible
+from rxchat.notebook.words import columns, cut, visible
 from rxchat.stills import LITERAL
 
 __all__ = ["HEAD", "Fact", "aligned", "as_html", "cells", "percentile", "summary"]
 
 Fact: TypeAlias = str | bool | int | float | None
 Facts: TypeAlias = Mapping[str, Fact]
-Row: TypeAlias = Sequence[Facts]
+Runs: TypeAlias = Sequence[Facts]
 
 WIDEST = 40  # columns of a name
 
@@ -35,7 +35,7 @@ def percentile(values: Sequence[float], percent: float) -> float:
 class _Column:
     """One number of a summary, and how a person reads it."""
 
-    of: Callable[[Row], float | None]
+    of: Callable[[Runs], float | None]
     form: str
 
 
@@ -44,7 +44,7 @@ def _count(*outcomes: str) -> _Column:
 
 
 def _percent(name: str, percent: float, form: str) -> _Column:
-    def of(runs: Row) -> float | None:
+    def of(runs: Runs) -> float | None:
         known = [run[name] for run in runs if run["outcome"] == "completed"]
         values = [value for value in known if isinstance(value, int | float)]
         return percentile(values, percent) if values else None
@@ -65,7 +65,7 @@ _COLUMNS: Mapping[str, _Column] = {
 HEAD = ("provider", *_COLUMNS)
 
 
-def summary(label: str, runs: Row) -> dict[str, Fact]:
+def summary(label: str, runs: Runs) -> dict[str, Fact]:
     """One line; what was hung up is not counted, what failed gives no times."""
     return {"provider": label, **{name: column.of(runs) for name, column in _COLUMNS.items()}}
 

@@ -3,32 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from html import escape
 from itertools import groupby
 from operator import attrgetter
 
 from attrs import Factory, define, field, frozen
 
-from rxchat.notebook.timelines.layout import (
-    CONTENT,
-    GAP,
-    Drawn,
-    columns,
-    cut,
-    items,
-    seconds,
-    visible,
-)
-from rxchat.notebook.timelines.svg_style import element
-from rxchat.notebook.timelines.timeline import Kind, Mark, Outcome
+from rxchat.notebook.timelines.lanes import CONTENT, Drawn
+from rxchat.notebook.timelines.svg_elements import element, text, tooltip
+from rxchat.notebook.timelines.svg_signs import END_SIGNS, ROUND, SIGNS
+from rxchat.notebook.timelines.timeline import Kind, Mark
+from rxchat.notebook.words import columns, counted, cut, seconds, visible
 
-__all__ = ["END_SIGNS", "SIGNS", "Lane", "Plot", "told"]
+__all__ = ["LanePicture", "Plot"]
 
-ROUND = 5.5  # radius of a bead
-SIGN = 0.62  # of its size: how wide a letter is
+LETTER = 0.62  # of its size: how wide one is
 BIN = 4.0  # pixels of one bar of a band
 CROWDED = 1.5  # items per bar; more make a band,
 MANY = 24  # unless there are so few
+GAP = 0.08  # of the axis: a silence that is worth a word
 ROOM = 20.0  # pixels behind the axis that words may use
 WIDTHS = (24, 14)  # letters under a bead: as many as fit, or as few as must
 TALL = 16.0  # half of the tallest bar
@@ -62,71 +54,8 @@ class _Shelf:
         return True
 
 
-# Signs: each is a shape of its own, so that it needs no colour ------------------------------------
-
-
-def _circle(x: float, y: float, title: str = "") -> str:
-    return element("circle", title, class_="bead", cx=x, cy=y, r=ROUND)
-
-
-def _ring(x: float, y: float, title: str = "") -> str:
-    return element("circle", title, class_="hollow", cx=x, cy=y, r=ROUND - 1)
-
-
-def _square(x: float, y: float, title: str = "") -> str:
-    side = 2 * ROUND - 1
-    box = {"x": x - side / 2, "y": y - side / 2, "width": side, "height": side, "rx": 2}
-    return element("rect", title, class_="bead", **box)
-
-
-def _path(kind: str, d: str) -> Callable[[float, float, str], str]:
-    """A sign that is a path around its middle."""
-
-    def drawn(x: float, y: float, title: str = "") -> str:
-        return element("path", title, class_=kind, transform=f"translate({x:.1f} {y:.1f})", d=d)
-
-    return drawn
-
-
-SIGNS: Mapping[Kind, tuple[str, Callable[[float, float, str], str]]] = {
-    "text": ("text", _circle),
-    "item": ("item", _circle),
-    "reasoning": ("reasoning", _ring),
-    "tool": ("tool call", _square),
-    "refusal": ("refusal", _path("bead", "M-7 5L0 -7L7 5Z")),
-    "restart": ("begins anew", _path("mark", "M1 -6L-5 0L1 6M7 -6L1 0L7 6")),
-    "resume": ("goes on elsewhere", _path("mark", "M-1 -6L5 0L-1 6M-7 -6L-1 0L-7 6")),
-    "committed": ("heard from here", _path("mark", "M-9 0A9 9 0 1 0 9 0A9 9 0 1 0 -9 0Z")),
-    "asked": ("request", _path("solid", "M-3 -5L5 0L-3 5Z")),
-    "answered": ("headers", _path("mark", "M0 -5V5")),
-    "usage": ("", _path("mark", "M0 -3V3")),
-    "start": ("", _path("mark", "M0 -3V3")),
-    "finish": ("", _path("mark", "M0 -3V3")),
-    "other": ("", _path("mark", "M0 -3V3")),
-    "queued": ("waits for its turn", _path("mark", "M3 -5H-3V5H3")),
-    "admitted": ("", _path("mark", "M-3 -5H3V5H-3")),
-}
-
-END_SIGNS: Mapping[Outcome, tuple[str, Callable[[float, float, str], str]]] = {
-    "completed": ("completed", _path("end", "M0 -10V10")),
-    "failed": ("failed", _path("cross", "M-6 -6L6 6M6 -6L-6 6")),
-    "hung up": ("hung up", _path("mark", "M-4.5 -4.5H4.5V4.5H-4.5Z")),
-    "lost": ("lost, hung up", _path("mark", "M-5 8L0 -8M1 8L6 -8")),
-    "running": ("still running", _path("solid", "M-2 -6L7 0L-2 6Z")),
-}
-
-
-def told(at: float, words: str) -> str:
-    """What a pointer that rests there is told."""
-    return element("title", escape(f"{at:.3f} s · {visible(words)}" if words else f"{at:.3f} s"))
-
-
-def text(words: str, kind: str, x: float, y: float, anchor: str = "start") -> str:
-    return element("text", escape(words), class_=kind, x=x, y=y, text_anchor=anchor)
-
-
 @frozen
-class Lane:
+class LanePicture:
     """Draws one lane around the height `y`."""
 
     drawn: Drawn
@@ -150,7 +79,7 @@ class Lane:
         yield element("path", class_="wait", d=f"M{begin:.1f} {y:.1f}H{speaks:.1f}")
         yield element("path", class_="line", d=f"M{speaks:.1f} {y:.1f}H{max(end, speaks):.1f}")
         yield element(
-            "circle", told(row.began, "subscribed"), class_="solid", cx=begin, cy=y, r=2.5
+            "circle", tooltip(row.began, "subscribed"), class_="solid", cx=begin, cy=y, r=2.5
         )
         if content:
             yield from self._flag(speaks, content[0].at - row.began)
@@ -164,7 +93,7 @@ class Lane:
             yield from self._tokens(content)
             yield from (self._sign(mark) for mark in content)
         yield from (self._sign(mark) for mark in rest if mark.kind in SEAMS)
-        yield END_SIGNS[row.outcome][1](end, y, told(drawn.last, row.why or row.outcome))
+        yield END_SIGNS[row.outcome][1](end, y, tooltip(drawn.last, row.why or row.outcome))
         yield from why
 
     def _sign(self, mark: Mark) -> str:
@@ -175,11 +104,11 @@ class Lane:
             else mark.words
         )
         x = self.plot.x(mark.at) - BEFORE.get(mark.kind, 0)
-        return sign(x, self.y, told(mark.at, what))
+        return sign(x, self.y, tooltip(mark.at, what))
 
     def _why(self, end: float) -> Iterator[str]:
         """The error beside its cross, or above it, if there is no room."""
-        words, kind, size = visible(self.drawn.row.why), "why", 11 * SIGN
+        words, kind, size = visible(self.drawn.row.why), "why", 11 * LETTER
         if not words and self.drawn.row.outcome in ("hung up", "lost"):
             words, kind = self.drawn.row.outcome, "small"
         if not words:
@@ -199,13 +128,13 @@ class Lane:
     def _flagged(self) -> float:
         """Where the words at the flag end."""
         content, plot = self.drawn.content, self.plot
-        return plot.x(content[0].at) + 12 + 7 * 11 * SIGN if content else plot.left
+        return plot.x(content[0].at) + 12 + 7 * 11 * LETTER if content else plot.left
 
     def _flag(self, x: float, waited: float) -> Iterator[str]:
         """The first content: a flag with the time that it took."""
         top, words = self.y - 23, seconds(waited)
-        title = told(waited, f"first content after {words}")
-        width = 12 + columns(words) * 11 * SIGN
+        title = tooltip(waited, f"first content after {words}")
+        width = 12 + columns(words) * 11 * LETTER
         side = 1 if x + width < self.plot.right + ROOM else -1
         yield element("path", class_="mark", d=f"M{x:.1f} {self.y - 6:.1f}V{top:.1f}")
         pennant = f"M{x:.1f} {top - 1:.1f}l{9 * side} 4l{-9 * side} 4Z"
@@ -219,7 +148,7 @@ class Lane:
         for since, until in later if self.drawn.content else self.drawn.silences:
             words = seconds(until - since)
             middle = self.plot.x((since + until) / 2)
-            half = columns(words) * 10.5 * SIGN / 2
+            half = columns(words) * 10.5 * LETTER / 2
             is_long = until - since > GAP * self.plot.span
             if is_long and self._above.takes(middle - half, middle + half):
                 yield text(words, "small", middle, self.y - 9, "middle")
@@ -239,7 +168,7 @@ class Lane:
         placed: list[str] = []
         for at, said in _moments(content):
             words = cut(visible(said), width)
-            half = columns(words) * TOKEN * SIGN / 2 + 1
+            half = columns(words) * TOKEN * LETTER / 2 + 1
             x = min(self.plot.x(at), self.plot.right + ROOM - half)
             free = (y for y, shelf in shelves.items() if shelf.takes(x - half, x + half))
             y = next(free, None)
@@ -255,7 +184,9 @@ class Lane:
         for place, marks in bins.items():
             half = 2 + (TALL - 2) * (len(marks) / most) ** 0.5
             words = "".join(mark.words for mark in marks)
-            title = told(marks[0].at, f"{items(len(marks))}: {cut(visible(words), 60)}")
+            title = tooltip(
+                marks[0].at, f"{counted(len(marks), 'item')}: {cut(visible(words), 60)}"
+            )
             box = {
                 "x": place * BIN,
                 "y": self.y - half,

@@ -7,10 +7,15 @@ from html import escape
 from itertools import pairwise
 
 from rxchat.errors import UsageError
-from rxchat.notebook.timelines.layout import NOTHING, Drawn, Layout, columns, cut, seconds, visible
-from rxchat.notebook.timelines.svg_lanes import END_SIGNS, SIGNS, Lane, Plot, text, told
-from rxchat.notebook.timelines.svg_style import HUES, PICTURE, element, sheet
-from rxchat.notebook.timelines.timeline import Row, Theme
+from rxchat.notebook.palette import AutoTheme
+from rxchat.notebook.timelines.lanes import Drawn
+from rxchat.notebook.timelines.layout import NOTHING, Layout
+from rxchat.notebook.timelines.svg_elements import element, text, tooltip
+from rxchat.notebook.timelines.svg_lanes import LanePicture, Plot
+from rxchat.notebook.timelines.svg_signs import END_SIGNS, SIGNS
+from rxchat.notebook.timelines.svg_style import HUES, PICTURE, sheet
+from rxchat.notebook.timelines.timeline import Row
+from rxchat.notebook.words import columns, counted, cut, seconds, visible
 
 __all__ = ["svg"]
 
@@ -21,13 +26,12 @@ HIGH = 60.0  # of a lane
 MIDDLE = 0.46  # of that: words are below
 HEADER, AXIS, LEGEND = 44.0, 24.0, 40.0
 MEAN = 8.0  # of a compact picture: what is left of header, legend and margins
-LETTER = 7.0  # pixels of a letter of the legend
 
 
 def svg(
     rows: Sequence[Row],
     title: str = "",
-    theme: Theme = "auto",
+    theme: AutoTheme = "auto",
     width: int = 880,
     compact: bool = False,
 ) -> str:
@@ -78,7 +82,7 @@ def _frame(layout: Layout, title: str, width: int, height: float) -> Iterator[st
     """The paper, and what is written above."""
     yield element("rect", class_="paper", **_box(0.5, 0.5, width - 1, height - 1, 12))
     count = len(layout.lanes)
-    said = f"{count} lane{'s' * (count != 1)} · {seconds(layout.span)}"
+    said = f"{counted(count, 'lane')} · {seconds(layout.span)}"
     room = int((width - 2 * MARGIN) / 9.5) - columns(said)
     yield text(cut(visible(title) or "timeline", room), "title", MARGIN, 32)
     yield text(said if count else NOTHING, "small", width - MARGIN, 32, "end")
@@ -101,7 +105,7 @@ def _again(lanes: Sequence[Drawn], middles: Sequence[float], plot: Plot) -> Iter
                 continue
             x, to = plot.x(row.ended), plot.x(next_.began)
             bend = f"C{x:.1f} {(y + below) / 2:.1f} {to:.1f} {(y + below) / 2:.1f}"
-            title = told(next_.began, f"again after {seconds(next_.began - row.ended)}")
+            title = tooltip(next_.began, f"again after {seconds(next_.began - row.ended)}")
             d = f"M{x:.1f} {y + 11:.1f}{bend} {to:.1f} {below - 7:.1f}"
             yield element("path", title, class_="again", d=d)
 
@@ -118,7 +122,7 @@ def _lane(drawn: Drawn, plot: Plot, y: float, margin: float, compact: bool) -> s
         *([element("rect", class_="raised", **box)] if drawn.is_whole else []),
         element("text", title, escape(drawn.label), **name),
         *(() if compact else [text(drawn.caption, "small", margin, y + 14)]),
-        element("g", *Lane(drawn, plot, y, not compact).parts(), class_=f"{hue}{gone}"),
+        element("g", *LanePicture(drawn, plot, y, not compact).parts(), class_=f"{hue}{gone}"),
         class_="lane",
     )
 

@@ -7,12 +7,10 @@ picture's class: in a notebook, a style sheet is the whole page's.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from html import escape
 
-from rxchat.notebook.palette import PALETTES, Palette
-from rxchat.notebook.timelines.timeline import Theme
+from rxchat.notebook.palette import PALETTES, AutoTheme, Palette, palette_of
 
-__all__ = ["HUES", "PICTURE", "element", "sheet"]
+__all__ = ["HUES", "PICTURE", "sheet"]
 
 PICTURE = "rxchat-timeline"
 
@@ -67,15 +65,13 @@ def _colours(of: Palette) -> Mapping[str, str]:
     }
 
 
-_THEMES = {theme: _colours(palette) for theme, palette in PALETTES.items()}
-
-
-def sheet(theme: Theme) -> str:
+def sheet(theme: AutoTheme) -> str:
     """The style sheet; by default, light unless the screen is dark."""
-    light = _rules(_SHAPES) + _rules(_THEMES["dark" if theme == "dark" else "light"])
+    shapes = _rules(_SHAPES)
     if theme != "auto":
-        return light
-    return f"{light}@media (prefers-color-scheme:dark){{{_rules(_THEMES['dark'])}}}"
+        return shapes + _rules(_colours(palette_of(theme)))
+    light, dark = (_rules(_colours(PALETTES[each])) for each in ("light", "dark"))
+    return f"{shapes}{light}@media (prefers-color-scheme:dark){{{dark}}}"
 
 
 def _rules(rules: Mapping[str, str]) -> str:
@@ -83,20 +79,3 @@ def _rules(rules: Mapping[str, str]) -> str:
         ",".join(f".{PICTURE} {part}" for part in selector.split(",")) + f"{{{rule}}}"
         for selector, rule in rules.items()
     )
-
-
-def element(tag: str, *inside: str, **attributes: object) -> str:
-    """One element; what is inside is markup already, what attributes say is not.
-
-    >>> element("text", "1", class_="small", text_anchor="end", x=0.5)
-    '<text class="small" text-anchor="end" x="0.5">1</text>'
-    """
-    written = "".join(
-        f' {name.rstrip("_").replace("_", "-")}="{_value(value)}"'
-        for name, value in attributes.items()
-    )
-    return f"<{tag}{written}>{''.join(inside)}</{tag}>" if inside else f"<{tag}{written}/>"
-
-
-def _value(value: object) -> str:
-    return f"{value:.6g}" if isinstance(value, float) else escape(str(value), quote=True)

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from rxchat.notebook.timelines.layout import CONTENT, NOTHING, Drawn, Layout, columns, cut, visible
+from rxchat.notebook.timelines.lanes import CONTENT, Drawn
+from rxchat.notebook.timelines.layout import NOTHING, Layout
 from rxchat.notebook.timelines.timeline import Outcome, Row
+from rxchat.notebook.words import columns, cut, visible
 
 __all__ = ["text"]
 

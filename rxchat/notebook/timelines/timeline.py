@@ -10,8 +10,9 @@ from typing import Any, Literal, TypeAlias
 import msgspec
 
 from rxchat.errors import UsageError
+from rxchat.notebook.palette import AutoTheme
 
-__all__ = ["CELL", "Kind", "Mark", "Outcome", "Row", "Theme", "Timeline"]
+__all__ = ["CELL", "Kind", "Mark", "Outcome", "Row", "Timeline"]
 
 Outcome: TypeAlias = Literal["running", "completed", "failed", "hung up", "lost"]
 """`lost` is who was hung up because another one of a race was heard."""
@@ -37,8 +38,6 @@ Kind: TypeAlias = Literal[
 """What a mark stands for: content; other events; and what happened to the request."""
 
 Part: TypeAlias = Literal["whole", "attempt", "named"]
-Theme: TypeAlias = Literal["auto", "light", "dark"]
-
 
 CELL = 760  # pixels: JupyterLab cuts off what is wider than a cell
 
@@ -86,7 +85,7 @@ class Timeline:
         """What has been subscribed to, in that order."""
         return self._rows
 
-    def svg(self, *, theme: Theme = "auto", width: int = 880, compact: bool = False) -> str:
+    def svg(self, *, theme: AutoTheme = "auto", width: int = 880, compact: bool = False) -> str:
         """The picture; `"auto"` is light or dark as the reader's screen is.
 
         A compact one is for a page with words of its own: without frame, title, captions, lengths
@@ -106,7 +105,7 @@ class Timeline:
         """All facts, for `Timeline.load`; they contain what was said."""
         return msgspec.json.encode(_Saved(1, self.title, [*self.rows])).decode()
 
-    def save(self, path: str | Path, *, theme: Theme = "auto") -> Path:
+    def save(self, path: str | Path, *, theme: AutoTheme = "auto") -> Path:
         """Write `.svg`, `.json`, `.txt` or `.png`, which needs `pip install 'rxchat[notebook]'`.
 
         A `.png` is light unless you say `theme="dark"`.
@@ -140,7 +139,7 @@ class Timeline:
         return self.text()
 
 
-def _png(timeline: Timeline, theme: Theme) -> bytes:
+def _png(timeline: Timeline, theme: AutoTheme) -> bytes:
     try:
         resvg = import_module("resvg_py")
     except ImportError:
@@ -151,7 +150,7 @@ def _png(timeline: Timeline, theme: Theme) -> bytes:
     return bytes(resvg.svg_to_bytes(svg_string=drawn, zoom=2))
 
 
-_FORMATS: Mapping[str, Callable[[Timeline, Theme], bytes]] = {
+_FORMATS: Mapping[str, Callable[[Timeline, AutoTheme], bytes]] = {
     ".svg": lambda timeline, theme: timeline.svg(theme=theme).encode(),
     ".png": _png,
     ".json": lambda timeline, _: timeline.json().encode(),

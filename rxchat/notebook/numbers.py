@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rxchat.notebook.timelines.layout import seconds
+from rxchat.notebook.words import seconds
 from rxchat.operators.asking.meters import Run
 
 __all__ = ["footer"]
