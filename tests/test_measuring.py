@@ -197,7 +197,7 @@ def test_two_who_await_one_measurement_share_it() -> None:
         (lambda: measure({}), "measure.. takes"),
         (lambda: measure([]), "measure.. takes"),
         (lambda: measure({"a": Scripted("a")}), "call what makes one, as scripted"),
-        (lambda: measure({1: rxchat.of(1)}), "a name is a text, not 1"),
+        (lambda: measure({1: rxchat.of(1)}), "labels that are texts, not 1"),
         (lambda: measure({"a": rxchat.of(1)}, runs=0), "at least 1, not 0"),
         (lambda: measure({"a": rxchat.of(1)}, runs=True), "at least 1, not True"),
         (lambda: Measurements.of([]), "Measurements.of.. takes"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from datetime import UTC
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -318,3 +318,10 @@ async def test_a_race_is_one_run_of_several_requests() -> None:
         await heard(rxchat.race(ask("1"), ask("2")).pipe(one))
     assert one.last is not None
     assert (one.last.requests, one.last.outcome) == (2, "completed")
+
+
+def test_what_came_in_no_time_has_no_rate() -> None:
+    run = Run("said", datetime.now(UTC))
+    run.moments.extend([0.0, 1e-308])
+    run.grown.extend([2, 4])
+    assert run.rate is None

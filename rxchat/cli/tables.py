@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rxchat.cli.untrusted import one_line
+from rxchat.notebook.words import aligned
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -19,13 +20,7 @@ def print_table(
     """Print rows; from column `right` on, they are numbers."""
     rows = [[one_line(cell) for cell in row] for row in rows]
     if console is None:
-        widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
-        for row in (head, *rows):
-            cells = (
-                cell.rjust(width) if at >= right else cell.ljust(width)
-                for at, (cell, width) in enumerate(zip(row, widths, strict=True))
-            )
-            print("  ".join(cells).rstrip())
+        print(aligned([head, *rows], right))
         return
     from rich.table import Table
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Sequence
 
-__all__ = ["columns", "counted", "cut", "seconds", "visible"]
+__all__ = ["aligned", "columns", "counted", "cut", "seconds", "visible"]
 
 ELLIPSIS = "…"
 _SIGNS = {
@@ -80,3 +81,22 @@ def seconds(span: float) -> str:
     if span < 0.9995:
         return f"{span * 1e3:.1f} ms" if 0 < span < 0.00995 else f"{span * 1e3:.0f} ms"
     return f"{span:.2f} s" if span < 9.995 else f"{span:.1f} s"
+
+
+def aligned(rows: Sequence[Sequence[str]], right: int) -> str:
+    """Rows below each other; from column `right` on, they are numbers.
+
+    >>> print(aligned([["who", "much"], ["Ann", "1"], ["Bo", "23"]], right=1))
+    who  much
+    Ann     1
+    Bo     23
+    """
+    widths = [max(map(columns, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(
+            " " * room + cell if at >= right else cell + " " * room
+            for at, (cell, width) in enumerate(zip(row, widths, strict=True))
+            for room in (width - columns(cell),)
+        ).rstrip()
+        for row in rows
+    )

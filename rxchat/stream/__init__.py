@@ -14,7 +14,7 @@ slow. Operators take no part in that, so none of them can deadlock.
 """
 
 from rxchat.stream.cursor import Cursor
-from rxchat.stream.given import a_stream
+from rxchat.stream.given import a_stream, labelled_streams
 from rxchat.stream.hops import Guard, Hop, lift, lifted
 from rxchat.stream.observable import Op, Stream, Subscription, source, wrap
 from rxchat.stream.pump import Pump
@@ -34,6 +34,7 @@ __all__ = [
     "Subscription",
     "Watch",
     "a_stream",
+    "labelled_streams",
     "lift",
     "lifted",
     "recording",

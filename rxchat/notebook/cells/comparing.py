@@ -25,7 +25,7 @@ from rxchat.notebook.timelines.recording import Recording
 from rxchat.notebook.timelines.timeline import CELL
 from rxchat.notebook.timelines.watching import lane
 from rxchat.operators.gathering.collecting import Answer
-from rxchat.stream import a_stream, recording, wrap
+from rxchat.stream import labelled_streams, recording, wrap
 
 __all__ = ["Comparing", "compare"]
 
@@ -48,7 +48,7 @@ class Comparing(Pending):
             hearing.start()
 
     def _hearing(self, label: str, stream: Observable[Any]) -> Hearing:
-        heard = wrap(a_stream("compare", stream)).pipe(lane(label, self.run))
+        heard = wrap(stream).pipe(lane(label, self.run))
         if recording.get() is not None:  # a watch around it sees what is heard here
             heard = heard.pipe(lane(label))
         return Hearing(heard, partial(self._heard, label), partial(self._over, label), "compare")
@@ -178,11 +178,7 @@ def compare(streams: Mapping[str, Observable[Any]], *, title: str = "") -> Compa
     the `Answer` or the exception that it failed with: one's failure does not end the others. Each
     has a button that stops it. Otherwise it is as `show`.
     """
-    if not (isinstance(streams, Mapping) and streams):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise UsageError('compare() takes {"label": stream, ...} with at least one stream')
-    for label in streams:
-        if not isinstance(label, str):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise UsageError(f"compare() takes labels that are texts, not {label!r}")
+    labelled_streams("compare", streams)
     if not isinstance(title, str):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise UsageError(f"compare(title=) is a text, not {title!r}")
     return Comparing(streams, title)

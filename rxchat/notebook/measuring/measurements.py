@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 import msgspec
 
 from rxchat.errors import UsageError
-from rxchat.notebook.measuring.summary import HEAD, Fact, aligned, as_html, cells, summary
+from rxchat.notebook.measuring.summary import HEAD, Fact, as_html, cells, summary
 from rxchat.notebook.palette import Theme
+from rxchat.notebook.words import aligned, cut, visible
 from rxchat.operators.asking.meters import Meter, Run
 from rxchat.operators.gathering.costs import Price
 
@@ -25,6 +26,7 @@ __all__ = ["Measured", "Measurements", "Unit"]
 
 Unit: TypeAlias = Literal["characters", "tokens"]
 
+WIDEST = 40  # columns of a name
 POINTS = 200  # of the growth of one answer: as many as a chart has room for
 COLUMNS = ("label", "number", "warm", *Run("", datetime.min).row())
 
@@ -207,7 +209,9 @@ class Measurements:
         return {"text/html": as_html(HEAD, lines), "text/plain": repr(self)}
 
     def __repr__(self) -> str:
-        return aligned(HEAD, [cells(line) for line in self.summary()])
+        rows = [cells(line) for line in self.summary()]
+        named = ([cut(visible(name), WIDEST), *numbers] for name, *numbers in rows)
+        return aligned([HEAD, *named], right=1)
 
 
 def _measured(label: str, some: Meter | Iterable[Run]) -> list[Measured]:

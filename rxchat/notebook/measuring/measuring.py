@@ -12,7 +12,7 @@ from rxchat.notebook.measuring.progress_line import progress_line
 from rxchat.notebook.measuring.rounds import Rounds
 from rxchat.notebook.pending import Pending
 from rxchat.notebook.words import counted
-from rxchat.stream import Stream, a_stream, wrap
+from rxchat.stream import Stream, labelled_streams, wrap
 
 __all__ = ["Measuring", "measure"]
 
@@ -75,13 +75,7 @@ def measure(streams: Mapping[str, Stream[Any]], *, runs: int = 20) -> Measuring:
     quick        3       0           0.200   0.200  0.200  0.200                -   -
     slow         3       0           0.800   0.800  0.800  0.800               20  20
     """
-    given = cast("object", streams)
-    if not isinstance(given, Mapping) or not given:
-        raise UsageError(f'measure() takes {{"name": provider("question")}}, not {given!r}')
-    for label, stream in cast("Mapping[object, object]", given).items():
-        if not isinstance(label, str):
-            raise UsageError(f"a name is a text, not {label!r}")
-        a_stream("measure", stream)
+    labelled_streams("measure", streams)
     count = cast("object", runs)
     if not isinstance(count, int) or isinstance(count, bool) or count < 1:
         raise UsageError(f"runs= is a number of at least 1, not {count!r}")

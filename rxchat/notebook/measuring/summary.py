@@ -9,16 +9,14 @@ from typing import Any, TypeAlias
 
 from attrs import frozen
 
-from rxchat.notebook.words import columns, cut, visible
+from rxchat.notebook.words import visible
 from rxchat.stills import LITERAL
 
-__all__ = ["HEAD", "Fact", "aligned", "as_html", "cells", "percentile", "summary"]
+__all__ = ["HEAD", "Fact", "as_html", "cells", "percentile", "summary"]
 
 Fact: TypeAlias = str | bool | int | float | None
 Facts: TypeAlias = Mapping[str, Fact]
 Runs: TypeAlias = Sequence[Facts]
-
-WIDEST = 40  # columns of a name
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
@@ -77,27 +75,6 @@ def cells(line: Facts) -> list[str]:
         str(line["provider"]),
         *("-" if number is None else form.format(number) for form, number in numbers),
     ]
-
-
-def aligned(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Names and numbers, one below the other.
-
-    >>> print(aligned(["who", "much"], [["Ann", "1"], ["Bo", "23"]]))
-    who  much
-    Ann     1
-    Bo     23
-    """
-    rows = [head, *([cut(visible(row[0]), WIDEST), *row[1:]] for row in rows)]
-    widths = [max(map(columns, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        "  ".join(
-            [
-                row[0] + " " * (widths[0] - columns(row[0])),
-                *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)),
-            ]
-        ).rstrip()
-        for row in rows
-    )
 
 
 _RULE = "border:0;border-bottom:1px solid rgba(128,128,128,.35);padding:.35em .9em"

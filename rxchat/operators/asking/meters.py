@@ -30,6 +30,7 @@ T = TypeVar("T")
 Outcome: TypeAlias = Literal["running", "completed", "failed", "hung up"]
 
 KEPT = 1000  # runs that a meter remembers
+TICK = 1e-9  # seconds; clocks tell no less
 
 _WORDS: Mapping[type[Any], Callable[[Any], str]] = {
     Text: attrgetter("text"),
@@ -116,7 +117,7 @@ class Run:
         """Characters per second, from the first content, which does not count, to the last."""
         moments = self.moments
         span = moments[-1] - moments[0] if moments else 0.0
-        return (self.chars - self.grown[0]) / span if span > 0 else None
+        return (self.chars - self.grown[0]) / span if span > TICK else None
 
     @property
     def gaps(self) -> list[float]:

@@ -17,7 +17,7 @@ from reactivex.abc import DisposableBase
 
 from rxchat.errors import Aborted, CallbackFailed, UsageError
 from rxchat.operators.asking.commit import some_streams
-from rxchat.stream import Gate, Guard, Scope, Stream, wrap
+from rxchat.stream import Gate, Guard, Scope, Stream, labelled_streams, wrap
 
 __all__ = ["Change", "Diff", "Labelled", "LabelledError", "diff", "interleave", "side_by_side"]
 
@@ -51,10 +51,7 @@ def side_by_side(streams: Mapping[str, Observable[T]]) -> Stream[Labelled[T] | L
     >>> side_by_side({"left": of("Hello")}).run()
     Labelled(label='left', item='Hello')
     """
-    if not (hasattr(streams, "keys") and streams):
-        raise UsageError('side_by_side() takes {"label": stream, ...} with at least one stream')
-    columns = dict(streams)
-    some_streams("side_by_side", [*columns.values()])
+    columns = {**labelled_streams("side_by_side", streams)}
 
     def subscribe(
         observer: abc.ObserverBase[Any], scheduler: abc.SchedulerBase | None = None
