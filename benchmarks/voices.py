@@ -71,7 +71,7 @@ _OPENAI = Voice(
 )
 
 
-def _message(type: str, **fields: Any) -> bytes:  # noqa: A002
+def _message(type: str, **fields: Any) -> bytes:  # noqa: A002  # the format's word
     return f"event: {type}\ndata: ".encode() + _line(b"\n\n", type=type, **fields)
 
 

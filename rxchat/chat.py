@@ -41,7 +41,7 @@ def _provider(given: Provides) -> Callable[..., Observable[Event]]:
 
 
 def _system(given: str | None) -> str | None:
-    if not isinstance(given, str | None):  # pyright: ignore[reportUnnecessaryIsInstance]
+    if not isinstance(given, str | None):
         raise UsageError(f"the system message of a chat is a text, not {given!r}")
     return given
 
@@ -203,7 +203,7 @@ class Chat:
         first = (system(self.system),) if self.system else ()
         said = (*first, *self.history, *asked)
         stream = self.provider(said, **{**self._options, **options})
-        if not isinstance(stream, Observable):  # pyright: ignore[reportUnnecessaryIsInstance]
+        if not isinstance(stream, Observable):
             raise UsageError(f"the provider of a chat gives a stream, not {stream!r}")
         return _Made(wrap(stream), self.provider, self.system, self.history)
 
@@ -290,7 +290,7 @@ class _Turn(Hop[Event]):
         return Disposable(hang_up)
 
     def on_next(self, item: Event) -> None:
-        if isinstance(item, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+        if isinstance(item, str):
             self.on_error(UsageError("a chat remembers events: put ops.text() behind its ask()"))
             return
         self._events.append(item)

@@ -152,9 +152,9 @@ class Tool:
     )
 
     def __attrs_post_init__(self) -> None:
-        if not (isinstance(self.name, str) and isinstance(self.description, str)):  # pyright: ignore[reportUnnecessaryIsInstance]
+        if not (isinstance(self.name, str) and isinstance(self.description, str)):
             raise TypeError(f"a tool has a name and a description, not {self.name!r}")
-        if not isinstance(self.parameters, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
+        if not isinstance(self.parameters, Mapping):
             raise TypeError(f"a tool's parameters are a JSON schema, not {self.parameters!r}")
 
 

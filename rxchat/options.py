@@ -155,7 +155,7 @@ def _schema(value: Any) -> dict[str, Any]:
 def closed(schema: Any) -> Any:
     """The schema of a type, with every field required and no other allowed: some insist on it."""
     if isinstance(schema, list):
-        return [closed(inner) for inner in schema]  # pyright: ignore[reportUnknownVariableType]
+        return [closed(inner) for inner in schema]  # pyright: ignore[reportUnknownVariableType]  # JSON
     if not isinstance(schema, dict):
         return schema
     known: dict[str, Any] = {str(n): closed(inner) for n, inner in cast("Any", schema).items()}

@@ -362,7 +362,7 @@ def _base_url(provider: Provider, name: str, value: str) -> Provider:
 
 
 def _model(provider: Provider, name: str, value: str) -> Provider:
-    if not isinstance(value, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+    if not isinstance(value, str):
         raise TypeError(f"must be a name, not {value!r}")
     model = provider.aliases.get(value, value) or provider.model
     if provider.models and model not in provider.models:
@@ -396,13 +396,13 @@ def _option(provider: Provider, name: str, value: object) -> Provider:
 
 
 def _setting(provider: Provider, name: str, value: str | None) -> Provider:
-    if not isinstance(value, str | None):  # pyright: ignore[reportUnnecessaryIsInstance]
+    if not isinstance(value, str | None):
         raise TypeError(f"must be a text, not {value!r}")
     return _option(provider, name, value)
 
 
 def _extra(provider: Provider, name: str, value: Mapping[str, Any]) -> Provider:
-    if not isinstance(value, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
+    if not isinstance(value, Mapping):
         raise TypeError(f"must be a mapping, not {value!r}")
     extra = merged(provider.options.get("extra", {}), jsonable(value))
     return attrs.evolve(provider, options={**provider.options, "extra": extra})

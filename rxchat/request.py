@@ -183,7 +183,7 @@ class Route:
             )
         if self.session is not None and not hasattr(self.session, "request"):
             raise TypeError(f"must be an aiohttp.ClientSession, not {type(self.session).__name__}")
-        if not isinstance(self.ssl, ssl.SSLContext | None):  # pyright: ignore[reportUnnecessaryIsInstance]
+        if not isinstance(self.ssl, ssl.SSLContext | None):
             raise TypeError(
                 f"must be an ssl.SSLContext, not {type(self.ssl).__name__}: certificates are "
                 "always verified; load your own with ssl.create_default_context(cafile=...)"

@@ -50,7 +50,7 @@ async def failure_of(stream: Stream[Any]) -> Exception:
 async def until(true: Callable[[], bool]) -> None:
     """Let the loop turn until something is so."""
     async with asyncio.timeout(5):
-        while not true():  # noqa: ASYNC110
+        while not true():  # noqa: ASYNC110  # turns of the loop, not time
             await asyncio.sleep(0)
 
 
@@ -290,7 +290,7 @@ def test_at_the_end_of_the_loop_nothing_new_begins() -> None:
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="eager tasks came with Python 3.12")
 def test_an_eager_loop_emits_nothing_during_subscribe() -> None:
     async def main() -> None:
-        asyncio.get_running_loop().set_task_factory(getattr(asyncio, "eager_task_factory"))  # noqa: B009
+        asyncio.get_running_loop().set_task_factory(getattr(asyncio, "eager_task_factory"))  # noqa: B009  # mypy knows older ones
         seen: list[Event] = []
         subscription = Scripted("a")("?").subscribe(seen.append)
         assert seen == []

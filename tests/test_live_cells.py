@@ -747,15 +747,15 @@ async def test_a_watch_around_it_sees_each_of_them() -> None:
 async def test_nothing_is_sent_if_one_of_them_is_wrong() -> None:
     say = Scripted("One")
     with pytest.raises(UsageError, match=r"compare\(\) takes streams, not int"):
-        compare({"a": say("Hi"), "b": 3})  # type: ignore[dict-item]
+        compare({"a": say("Hi"), "b": 3})
     with pytest.raises(UsageError, match="call what makes one, as"):
-        show(say)  # type: ignore[call-overload]
+        show(say)
     with pytest.raises(UsageError, match="labels that are texts, not 1"):
-        compare({1: say("Hi")})  # type: ignore[dict-item]
+        compare({1: say("Hi")})
     with pytest.raises(UsageError, match="with at least one stream"):
         compare({})
     with pytest.raises(UsageError, match="title"):
-        show(say("Hi"), title=3)  # type: ignore[call-overload]
+        show(say("Hi"), title=3)
     assert say.prompts == []
 
 

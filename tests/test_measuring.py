@@ -246,7 +246,7 @@ def test_two_tables_are_added_label_by_label() -> None:
         *(("a", 0.5), ("a", 0.25), ("b", 1.0), ("c", 2.0))
     ]
     with pytest.raises(TypeError):
-        both + 1  # type: ignore[operator]
+        both + 1
 
 
 def test_the_rows_are_a_spreadsheet(tmp_path: Path) -> None:

@@ -251,4 +251,4 @@ def test_a_wait_for_nothing_is_a_deadlock_and_not_a_hang() -> None:
 def test_only_what_exists_can_be_imported() -> None:
     assert callable(testing.mocked)
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
-        testing.nothing  # noqa: B018
+        testing.nothing  # noqa: B018  # to look it up is what raises

@@ -435,7 +435,7 @@ def check(timeline: Timeline) -> None:
     assert {each.tag.removeprefix(SVG) for each in picture.iter()} <= {
         *("svg", "style", "rect", "text", "path", "circle", "g", "title"),
     }
-    assert not [name for each in picture.iter() for name in each.keys() if name.startswith("on")]  # noqa: SIM118
+    assert not [name for each in picture.iter() for name in each.keys() if name.startswith("on")]  # noqa: SIM118  # an element is no dict
     for shown in (*picture.itertext(), timeline.text().replace("\n", "")):
         assert visible(shown) == shown.replace("\xa0", " ")
 

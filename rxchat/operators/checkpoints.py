@@ -30,7 +30,7 @@ def checkpoint(name: str) -> Callable[[Observable[T]], Observable[T]]:
     passed checkpoint 'phone'
     passed checkpoint 'screen'
     """
-    if not isinstance(name, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+    if not isinstance(name, str):
         raise UsageError(f"checkpoint(name) takes a text, not {name!r}")
     note = f"passed checkpoint {name!r}"
 

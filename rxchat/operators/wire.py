@@ -66,7 +66,7 @@ def send() -> Op[Request, bytes]:
                     observer.on_error(UsageError(_ONE_REQUEST))
                     return
                 sent = True
-                if not isinstance(request, Request):  # pyright: ignore[reportUnnecessaryIsInstance]
+                if not isinstance(request, Request):
                     observer.on_error(UsageError(f"send() takes a Request, not {request!r}"))
                     return
                 body.disposable = exchange(request).subscribe(
@@ -137,7 +137,7 @@ def text(choice: int = 0, *, restart: str = "\n\n") -> Op[Event, str]:
     ['Hel', 'lo']
     """
 
-    if not isinstance(choice, int):  # pyright: ignore[reportUnnecessaryIsInstance]
+    if not isinstance(choice, int):
         raise UsageError(f"text(choice) is the number of an answer, from 0, not {choice!r}")
     return lifted(lambda observer: _Texts(observer, choice, restart))
 

@@ -91,7 +91,7 @@ def fields(value: object) -> Mapping[str, Any]:
 
 def items(value: object) -> list[Any]:
     """A list, or the empty one in place of anything else."""
-    return value if isinstance(value, list) else []  # pyright: ignore[reportUnknownVariableType]
+    return value if isinstance(value, list) else []  # pyright: ignore[reportUnknownVariableType]  # JSON
 
 
 def spaced_json(arguments: object) -> str:

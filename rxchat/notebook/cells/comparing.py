@@ -179,6 +179,6 @@ def compare(streams: Mapping[str, Observable[Any]], *, title: str = "") -> Compa
     has a button that stops it. Otherwise it is as `show`.
     """
     labelled_streams("compare", streams)
-    if not isinstance(title, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+    if not isinstance(title, str):
         raise UsageError(f"compare(title=) is a text, not {title!r}")
     return Comparing(streams, title)

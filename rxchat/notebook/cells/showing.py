@@ -109,7 +109,7 @@ def show(stream: Observable[Any] | Timeline, *, title: str = "") -> Showing | No
 
     `show(run)` draws a timeline so that pointing at it tells more.
     """
-    if not isinstance(title, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+    if not isinstance(title, str):
         raise UsageError(f"show(title=) is a text, not {title!r}")
     if isinstance(stream, Timeline):
         _draw(stream, title)

@@ -194,7 +194,7 @@ class Measurements:
 
     def __add__(self, other: Measurements) -> Measurements:
         """Both: runs of the same label follow each other, as of today and of yesterday."""
-        if not isinstance(other, Measurements):  # pyright: ignore[reportUnnecessaryIsInstance]
+        if not isinstance(other, Measurements):
             return NotImplemented
         labels = dict.fromkeys([*self.runs, *other.runs])
         return Measurements(

@@ -31,7 +31,7 @@ def watch(title: str = "") -> Generator[Recording]:
     openai ................*--------o---------------|
            0                  0.5 s                1 s
     """
-    if not isinstance(title, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+    if not isinstance(title, str):
         raise UsageError(f"watch(title) takes a text, not {title!r}; subscribe inside its block")
     run = Recording(title)
     token = recording.set(run)
@@ -46,9 +46,9 @@ def lane(name: str, run: Recording | None = None) -> _Named:
 
     Without either it has a recording of its own, which is its `run`.
     """
-    if not isinstance(name, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+    if not isinstance(name, str):
         raise UsageError(f"lane(name) takes a text, not {name!r}")
-    if not isinstance(run, Recording | None):  # pyright: ignore[reportUnnecessaryIsInstance]
+    if not isinstance(run, Recording | None):
         raise UsageError(f"lane(run=) takes what watch() gives, not {run!r}")
     return _Named(name, run)
 

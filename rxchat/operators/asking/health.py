@@ -88,7 +88,7 @@ def healthy(
     clock = Clock()
     names = _distinct([_name(provider) for provider in providers])
     guards = [breaker(name) for name in names]
-    if not all(isinstance(guard, Breaker) for guard in guards):  # pyright: ignore[reportUnnecessaryIsInstance]
+    if not all(isinstance(guard, Breaker) for guard in guards):
         raise UsageError(
             "healthy(breaker=) takes a function that makes the breaker of each provider: "
             "breaker=lambda name: ops.breaker(name=name)"

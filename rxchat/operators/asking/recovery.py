@@ -87,7 +87,7 @@ def retry(
     function("retry", when=when)
     function("retry", optional=True, backoff=backoff)
     number("retry", least=0, max_wait=max_wait)
-    if not isinstance(budget, Budget | None):  # pyright: ignore[reportUnnecessaryIsInstance]
+    if not isinstance(budget, Budget | None):
         raise UsageError(f"retry(budget=) takes a rxchat.Budget to share, not {budget!r}")
     if after_commit not in ("raise", "restart"):
         raise UsageError(
@@ -229,7 +229,7 @@ class _Attempts(DisposableBase):
         partial = self._heard.text if resumed else ""
         try:
             source = self._ask(len(self._errors), partial)
-            if not isinstance(source, Observable):  # pyright: ignore[reportUnnecessaryIsInstance]
+            if not isinstance(source, Observable):
                 raise UsageError(
                     "to resume, a function gives a stream that goes on from the text so far, "
                     f"not {type(source).__name__}; it may not be async"

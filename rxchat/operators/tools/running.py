@@ -83,7 +83,7 @@ def run_tools(
     if not callable(again):
         raise UsageError(f"run_tools(again=) is a function of the new messages, not {again!r}")
     for name, number in (("limit", limit), ("concurrent", concurrent)):
-        if not isinstance(number, int) or number < 1:  # pyright: ignore[reportUnnecessaryIsInstance]
+        if not isinstance(number, int) or number < 1:
             raise UsageError(f"run_tools({name}=) is a number, at least 1, not {number!r}")
 
     def op(source: Observable[Event]) -> Observable[Event]:
@@ -267,7 +267,7 @@ class _Turns(DisposableBase):
         except Exception as bug:
             self._fail(bug if isinstance(bug, ChatError) else CallbackFailed.by(bug))
             return
-        if isinstance(turn, Observable):  # pyright: ignore[reportUnnecessaryIsInstance]
+        if isinstance(turn, Observable):
             self.hear(turn)
         else:
             self._fail(UsageError(f"run_tools(again=) gives a stream, not {turn!r}"))
