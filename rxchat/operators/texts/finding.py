@@ -80,7 +80,7 @@ def needles(
     for item in sought:
         if isinstance(item, Pattern):
             found.append(_Expression(item))
-        elif isinstance(item, re.Pattern) and isinstance(item.pattern, str):  # of bytes, it is none
+        elif isinstance(item, re.Pattern) and isinstance(item.pattern, str):
             found.append(_Expression(Pattern(item, longest)))
         elif not isinstance(item, str):
             raise UsageError(f"look for strings, re.compile(...) of a str or Pattern, not {item!r}")
