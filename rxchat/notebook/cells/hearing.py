@@ -12,18 +12,7 @@ from reactivex.disposable import SingleAssignmentDisposable
 
 from rxchat import operators as ops
 from rxchat.errors import Aborted, LoopError, UsageError
-from rxchat.events import (
-    Event,
-    Finish,
-    Other,
-    Reasoning,
-    Refusal,
-    Reset,
-    Start,
-    Text,
-    ToolCall,
-    Usage,
-)
+from rxchat.events import Event, Text
 from rxchat.notebook.cells.cell import awake
 from rxchat.notebook.cells.progress import Progress
 from rxchat.operators.asking.meters import Run
@@ -32,8 +21,6 @@ from rxchat.stream import Subscription, a_stream, wrap
 from rxchat.stream.hops import ignore
 
 __all__ = ["Hearing", "as_event", "the_loop"]
-
-_EVENTS = (Text, Reasoning, ToolCall, Refusal, Start, Usage, Finish, Reset, Other, str)
 
 
 def the_loop(name: str) -> asyncio.AbstractEventLoop:
@@ -151,6 +138,6 @@ class Hearing:
 
 def as_event(item: object) -> Event | str:
     """What a collected answer is made of."""
-    if isinstance(item, _EVENTS):
+    if isinstance(item, Event | str):
         return item
     return Text(item.piece if isinstance(item, Growing) else f"{item!r}\n")
