@@ -325,7 +325,8 @@ class AllFailed(ChatError, ExceptionGroup[Exception]):
         waits = [getattr(error, "retry_after", None) or 0.0 for error in again]
         self.about(retryable=bool(again), retry_after=min(waits, default=0.0) or None)
 
-    def derive(self, excs: Sequence[Exception], /) -> AllFailed:  # type: ignore[override]  # base: generic
+    # The base's is generic in the kind of the errors, which here is always `Exception`.
+    def derive(self, excs: Sequence[Exception], /) -> AllFailed:  # type: ignore[override]
         """Keep the type when `except*` or `split` divides the group."""
         return AllFailed(self.message, excs)
 
